@@ -1,0 +1,93 @@
+"""GET …/events: what happened to a run or in a workspace, as CloudEvents, a line each."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from datetime import timedelta
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query
+from fastapi.responses import StreamingResponse
+
+from functions.gateway import replay
+from functions.gateway.dependencies import RunRecord, Services, Wired, WorkspaceName
+from functions.gateway.workspaces import existing
+from shared.consumer import EVENTS_STREAM
+from shared.events import RunChanged
+from shared.runs import FINAL, Run
+
+NDJSON: Final = "application/x-ndjson"
+# All events that name a run are told after its record was made; clocks may differ.
+_CLOCK_SKEW: Final = timedelta(minutes=10)
+# A run's last event is told after its record is final, by one acknowledged publish.
+_LAST_EVENT_SECONDS: Final = 2.0
+
+Follow = Annotated[bool, Query(description="Go on with what happens from now on.")]
+After = Annotated[int, Query(ge=0, description="Go on after the event of this `sequence`.")]
+
+
+def router() -> APIRouter:
+    """The event streams."""
+    routes = APIRouter(prefix="/v1/workspaces/{ws}", tags=["events"])
+    add = routes.add_api_route
+    add("/events", of_workspace, methods=["GET"], response_class=StreamingResponse, summary="A workspace's events")
+    add("/runs/{run}/events", of_run, methods=["GET"], response_class=StreamingResponse, summary="A run's events")
+    return routes
+
+
+async def of_workspace(ws: WorkspaceName, wired: Wired, follow: Follow = False, after: After = 0) -> StreamingResponse:
+    """All events of the workspace that are kept (14 days), oldest first; with `follow`, until the caller leaves.
+
+    Each has the CloudEvents extension `sequence`: passed as `after`, it resumes without gap or repeat.
+    """
+    await existing(wired, ws)
+    messages = replay.read(wired.bus.stream, EVENTS_STREAM, [f"kaos.{ws}.>"], after=after, live=follow)
+    return ndjson(_lines(messages))
+
+
+async def of_run(run: RunRecord, wired: Wired, follow: Follow = False, after: After = 0) -> StreamingResponse:
+    """The events that name the run, oldest first; with `follow`, until the run is final."""
+    return ndjson(_of_run(wired, run, after=after, follow=follow))
+
+
+def ndjson(lines: AsyncIterator[bytes]) -> StreamingResponse:
+    """A response of one JSON text a line, which no proxy holds back."""
+    return StreamingResponse(lines, media_type=NDJSON, headers={"X-Accel-Buffering": "no", "Cache-Control": "no-store"})
+
+
+async def _of_run(wired: Services, run: Run, *, after: int, follow: bool) -> AsyncGenerator[bytes, None]:
+    prefix = f"kaos.{run.workspace}"
+    subjects = [f"{prefix}.run.{run.id}.*", f"{prefix}.object.>", f"{prefix}.commit.>", f"{prefix}.job.>"]
+    since = run.created - _CLOCK_SKEW
+    messages = replay.read(wired.bus.stream, EVENTS_STREAM, subjects, after=after, since=since, live=follow)
+    if follow:
+        messages = replay.until(messages, _told_all(wired, run))
+    async with aclosing(messages):
+        async for message in messages:
+            event = json.loads(message.data)
+            if _names(event["data"], run.id):
+                yield _line(event, message.metadata.sequence.stream)
+                if follow and event["type"] == RunChanged.type and event["data"]["state"] in FINAL:
+                    return
+
+
+async def _told_all(wired: Services, run: Run) -> None:
+    """Returns when no event can be under way any more: the last one ends the stream sooner."""
+    await replay.final(wired.bus, wired.runs, run.workspace, run.id)
+    await asyncio.sleep(_LAST_EVENT_SECONDS)
+
+
+async def _lines(messages: replay.Messages) -> AsyncGenerator[bytes, None]:
+    async with aclosing(messages):
+        async for message in messages:
+            yield _line(json.loads(message.data), message.metadata.sequence.stream)
+
+
+def _line(event: dict[str, Any], sequence: int) -> bytes:
+    return json.dumps({**event, "sequence": str(sequence)}, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def _names(data: dict[str, Any], run: str) -> bool:
+    """Whether an event tells of `run`: by itself, as one of a job's runs, or in an object's metadata."""
+    return run in (data.get("run"), data.get("metadata", {}).get("kaos-run")) or run in data.get("runs", ())

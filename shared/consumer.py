@@ -1,0 +1,140 @@
+"""Feeds a function from its durable consumer: fetch, heartbeat, handle, and acknowledge last.
+
+What an exception means is written in shared/errors.py. Attempts are counted here and not by the server (max_deliver
+stays -1): a server that gives up does so in silence, whereas a dead letter can be listed, read and replayed.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import structlog
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.errors import TimeoutError as NatsTimeoutError
+from nats.js import JetStreamContext
+from pydantic import ValidationError
+
+from shared.bus import Bus
+from shared.errors import Reject, Retry
+from shared.events import CommitFinished, Data, Event, JobStarted, ObjectCreated
+from shared.function import Function
+
+EVENTS_STREAM: Final = "kaos-events"
+# ack_wait is 30 s (deploy/nats.toml): two heartbeats may be lost before another process takes the message over.
+_HEARTBEAT_SECONDS: Final = 10.0
+# A longer pull gains nothing, and some servers lose the reply to very long ones.
+_FETCH_SECONDS: Final = 5.0
+_REBIND_SECONDS: Final = 1.0
+_ATTEMPTS: Final = 5
+# Attempts 1 … 4 are repeated after these many seconds: a restart of Pachyderm (seconds) is survived.
+_BACKOFF_SECONDS: Final = (0.5, 2.0, 8.0, 20.0)
+# A Retry is patience, not failure, but not for ever: at 1 s each this is over an hour.
+_MAX_DELIVERIES: Final = 5_000
+
+log = structlog.get_logger()
+
+OnReject = Callable[[Event[Any], Reject], Awaitable[None]]
+
+
+async def consume(function: Function, bus: Bus, dependencies: Mapping[str, Any], *, on_reject: OnReject) -> None:
+    """Runs `function` on its events until cancelled, `function.slots` at a time.
+
+    `on_reject` ends the run that a Reject speaks of; it must be idempotent.
+    """
+    free = asyncio.Semaphore(function.slots)
+    subscription: JetStreamContext.PullSubscription | None = None
+    async with asyncio.TaskGroup() as handlers:
+        while True:
+            await free.acquire()
+            message: Msg | None = None
+            try:
+                subscription = subscription or await bus.stream.pull_subscribe_bind(
+                    function.consumer, stream=EVENTS_STREAM
+                )
+                [message] = await subscription.fetch(1, timeout=_FETCH_SECONDS)
+            except (NatsTimeoutError, TimeoutError):
+                continue
+            except NatsError as error:
+                log.warning("consumer.fetch-failed", function=function.name, error=repr(error))
+                subscription = None
+                await asyncio.sleep(_REBIND_SECONDS)
+                continue
+            finally:
+                if message is None:
+                    free.release()
+            task = handlers.create_task(_handle(function, bus, message, dependencies, on_reject))
+            task.add_done_callback(lambda _: free.release())
+
+
+async def _handle(
+    function: Function, bus: Bus, message: Msg, dependencies: Mapping[str, Any], on_reject: OnReject
+) -> None:
+    attempt = message.metadata.num_delivered
+    logger = log.bind(function=function.name, subject=message.subject, attempt=attempt)
+    heart = asyncio.create_task(_beat(message))
+    try:
+        event = Event[function.wakes_on].model_validate_json(message.data)  # type: ignore[name-defined]
+        try:
+            await function(event, **dependencies)
+        except Reject as rejection:
+            logger.info("event.rejected", code=rejection.code, message=rejection.message)
+            await on_reject(event, rejection)
+        await message.ack_sync()
+        logger.debug("event.handled")
+    except Retry as retry:
+        if attempt >= _MAX_DELIVERIES:
+            await _dead_letter(bus, message, retry)
+        else:
+            await message.nak(delay=retry.after.total_seconds())
+    except ValidationError as error:
+        # Nobody can ever read it: repeating does not help.
+        logger.error("event.malformed", error=str(error))  # noqa: TRY400  # the message is the whole story
+        await _dead_letter(bus, message, error)
+    except Exception as error:
+        logger.exception("event.failed")
+        if attempt >= _ATTEMPTS:
+            with contextlib.suppress(NatsError):
+                await _dead_letter(bus, message, error)
+        else:
+            with contextlib.suppress(NatsError):
+                await message.nak(delay=_BACKOFF_SECONDS[min(attempt, len(_BACKOFF_SECONDS)) - 1])
+    finally:
+        heart.cancel()
+
+
+async def _beat(message: Msg) -> None:
+    """Tells the server that the handler is still at work."""
+    while True:
+        await asyncio.sleep(_HEARTBEAT_SECONDS)
+        with contextlib.suppress(NatsError):
+            await message.in_progress()
+
+
+async def _dead_letter(bus: Bus, message: Msg, error: Exception) -> None:
+    """Keeps the message where a person can find it, then removes it from the queue. In this order."""
+    metadata = message.metadata
+    await bus.stream.publish(
+        f"kaos-dead.{metadata.consumer}",
+        message.data,
+        headers={
+            "Nats-Msg-Id": f"{metadata.consumer}/{metadata.sequence.stream}",
+            "Kaos-Subject": message.subject,
+            "Kaos-Error": f"{type(error).__name__}: {error}".replace("\n", " ")[:1000],
+        },
+    )
+    await message.term()
+
+
+def rejection_targets(data: Data) -> tuple[str, ...]:
+    """The runs that a rejected event speaks of; empty where it names none."""
+    match data:
+        case ObjectCreated():
+            return (data.metadata["kaos-run"],) if "kaos-run" in data.metadata else ()
+        case CommitFinished():
+            return (data.run,)
+        case JobStarted():
+            return data.runs
+        case _:
+            return ()

@@ -1,0 +1,70 @@
+"""The names that people and other systems may give us, and the rules they obey."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from shared.errors import Reject
+
+PartKind = Literal["source", "data", "manifest", "params"]
+PART_KINDS: tuple[PartKind, ...] = get_args(PartKind)
+
+# A workspace is also a Pachyderm project, a NATS subject token and a path segment: the strictest of the three.
+_WORKSPACE = re.compile(r"[a-z0-9][a-z0-9-]{0,39}\Z")
+# A bundle's name becomes a directory in Pachyderm, which allows no `*?[]{}!()@+^`.
+_BUNDLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
+# Longest first, so that `x.tar.gz` loses the whole of its ending.
+_SUFFIXES = (".tar.gz", ".tar.zst", ".tar", ".tgz", ".zip", ".mf", ".json")
+
+
+@dataclass(frozen=True)
+class InboxKey:
+    """Where a bundle was dropped: `<workspace>/<kind>/<name>[.<suffix>]`, as in `mnist/source/mnist.zip`."""
+
+    workspace: str
+    kind: PartKind
+    name: str
+
+
+def workspace_name(name: str) -> str:
+    """Returns `name`; raises Reject `workspace.name` where it cannot name a workspace."""
+    if not _WORKSPACE.match(name):
+        raise Reject(
+            "workspace.name",
+            f"{name[:60]!r} can't name a workspace: use 1 to 40 lower-case letters, digits and hyphens, "
+            "starting with a letter or digit.",
+        )
+    return name
+
+
+def bundle_name(name: str) -> str:
+    """Returns `name`; raises Reject `bundle.name` where it cannot name a bundle."""
+    if not _BUNDLE.match(name):
+        raise Reject(
+            "bundle.name",
+            f"{name[:120]!r} can't name a bundle: use letters, digits, '.', '_' and '-', "
+            "starting with a letter or digit, 100 at most.",
+        )
+    return name
+
+
+def inbox_key(key: str) -> InboxKey:
+    """Reads an object's key; raises Reject `bundle.key` where it is not `<workspace>/<kind>/<name>`."""
+    workspace, _, rest = key.partition("/")
+    kind, _, filename = rest.partition("/")
+    if kind not in PART_KINDS or not filename or "/" in filename:
+        raise Reject(
+            "bundle.key",
+            f"The object {key[:200]!r} is not <workspace>/<source|data|manifest|params>/<name>: "
+            "drop bundles as, for example, mnist/source/mnist.zip.",
+        )
+    return InboxKey(workspace_name(workspace), kind, bundle_name(strip_suffix(filename)))
+
+
+def strip_suffix(filename: str) -> str:
+    """The bundle's name: the file's name without the ending of its archive format."""
+    lowered = filename.lower()
+    for suffix in _SUFFIXES:
+        if lowered.endswith(suffix) and len(filename) > len(suffix):
+            return filename[: -len(suffix)]
+    return filename

@@ -1,0 +1,87 @@
+"""The way to Pachyderm: the synchronous python-pachyderm client run in threads, and its stubs for long streams."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import grpc
+import python_pachyderm
+from python_pachyderm.proto.v2.pfs import pfs_pb2_grpc
+from python_pachyderm.proto.v2.pps import pps_pb2_grpc
+from python_pachyderm.service import GRPC_CHANNEL_OPTIONS
+
+from shared.settings import Settings
+
+T = TypeVar("T")
+
+# Calls last milliseconds but for uploads and downloads: enough for the slots of all functions in one process.
+_THREADS = 32
+
+
+@dataclass(frozen=True)
+class Pachyderm:
+    """A connection to pachd at `address` (host:port).
+
+    `call` is for requests that end soon. Streams that live as long as a job go through `pfs` and `pps`, the
+    client's own stubs over grpc.aio, which cost no thread; pass them `metadata`.
+    """
+
+    client: python_pachyderm.Client
+    threads: ThreadPoolExecutor
+    address: str
+    token: str
+    channel: grpc.aio.Channel
+    pfs: Any
+    pps: Any
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What authenticates a call over the stubs."""
+        return (("authn-token", self.token),) if self.token else ()
+
+    async def call(self, work: Callable[[python_pachyderm.Client], T]) -> T:
+        """Runs `work` with the client in a worker thread. Raises what it raises (grpc.RpcError among it)."""
+        return await asyncio.get_running_loop().run_in_executor(self.threads, work, self.client)
+
+    def in_transaction(self, transaction: str) -> python_pachyderm.Client:
+        """A client whose calls all belong to `transaction` (the client keeps that as its state)."""
+        return _client(self.address, self.token, transaction)
+
+    async def close(self) -> None:
+        """Lets running calls end."""
+        self.threads.shutdown(wait=False, cancel_futures=True)
+        await self.channel.close()
+
+
+def connect(settings: Settings) -> Pachyderm:
+    """Opens channels, within the running event loop; nothing is sent yet."""
+    address, token = settings.pachyderm_address, settings.pachyderm_token.get_secret_value()
+    channel = grpc.aio.insecure_channel(address, options=GRPC_CHANNEL_OPTIONS)
+    return Pachyderm(
+        client=_client(address, token),
+        threads=ThreadPoolExecutor(_THREADS, thread_name_prefix="pachyderm"),
+        address=address,
+        token=token,
+        channel=channel,
+        pfs=pfs_pb2_grpc.APIStub(channel),
+        pps=pps_pb2_grpc.APIStub(channel),
+    )
+
+
+def is_code(error: BaseException, *codes: grpc.StatusCode) -> bool:
+    """Whether the server answered with one of `codes`."""
+    code = getattr(error, "code", None)
+    return isinstance(error, grpc.RpcError) and callable(code) and code() in codes
+
+
+def details(error: BaseException) -> str:
+    """The server's own sentence."""
+    found = getattr(error, "details", None)
+    return str(found() or "") if callable(found) else str(error)
+
+
+def _client(address: str, token: str, transaction: str | None = None) -> python_pachyderm.Client:
+    host, _, port = address.rpartition(":")
+    return python_pachyderm.Client(host=host, port=int(port), auth_token=token or None, transaction_id=transaction)

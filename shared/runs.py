@@ -1,0 +1,202 @@
+"""The run record: one submission followed through all stages, kept in a NATS key-value bucket.
+
+The record is a projection of what Pachyderm and the bucket know. It changes only by compare-and-set, and its state
+only moves forward, so an event that comes twice, late or out of order finds nothing left to do.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+from nats.js.errors import KeyDeletedError, KeyNotFoundError, KeyWrongLastSequenceError, NoKeysError
+from nats.js.kv import KeyValue
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.errors import Conflict, NotFound
+from shared.events import RunState, Stage
+from shared.names import PartKind
+
+ORDER: Final[dict[RunState, int]] = {
+    "received": 0,
+    "ingesting": 1,
+    "building": 2,
+    "waiting": 3,
+    "training": 4,
+    "succeeded": 5,
+    "failed": 5,
+    "killed": 5,
+    "rejected": 5,
+}
+FINAL: Final[frozenset[RunState]] = frozenset({"succeeded", "failed", "killed", "rejected"})
+# Writers of one record are the few functions of one run: more losses in a row than this is a bug, not contention.
+_ATTEMPTS: Final = 20
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="ignore", validate_assignment=False)
+
+
+class Part(_Record):
+    """One bundle of a submission. `commit` is empty until it is finished in Pachyderm."""
+
+    kind: PartKind
+    name: str = ""
+    key: str = ""
+    size: int = 0
+    bundle: str = ""  # <name>:<hash7>
+    commit: str = ""
+    known: bool = False  # Pachyderm had this content already
+
+
+class JobRecord(_Record):
+    """A stage's job in Pachyderm; `job` is recorded before the transaction that makes it is finished."""
+
+    job: str = ""
+    pipeline: str = ""
+    state: str = ""  # "", "running", "succeeded", "failed", "killed"
+    started: datetime | None = None
+    finished: datetime | None = None
+    skipped: bool = False  # every datum had been processed before
+    reason: str = ""
+
+
+class Trial(_Record):
+    """One datum of a train job: one combination of hyperparameters, one model."""
+
+    id: str  # first 6 of the datum id
+    datum: str = ""
+    model: str = ""  # <source7>_<data7>[_<params7>]:<trial>
+    state: str = ""
+    params: dict[str, object] = {}
+    metrics: dict[str, object] = {}
+    seconds: float | None = None
+    reason: str = ""
+
+
+class Options(_Record):
+    """What the user asked of the machine for each trial; None and 0 mean: no limit."""
+
+    parallelism: int | None = Field(default=None, ge=1)
+    cpu: float | None = Field(default=None, gt=0)
+    memory: str | None = None
+    gpu: int | None = Field(default=None, ge=0)
+
+
+class Inputs(_Record):
+    """The bundle ids that the training used."""
+
+    source: str = ""
+    data: str = ""
+    params: str = ""
+    image: str = ""
+
+
+class Failure(_Record):
+    """Why a run did not succeed: a stable code and a sentence."""
+
+    code: str
+    message: str
+
+
+class Run(_Record):
+    """One submission. `times` maps each state entered, and a few moments between, to when."""
+
+    workspace: str
+    id: str
+    state: RunState = "received"
+    created: datetime
+    expected: tuple[PartKind, ...]
+    parts: dict[PartKind, Part] = {}
+    options: Options = Options()
+    inputs: Inputs = Inputs()
+    build: JobRecord = JobRecord()
+    train: JobRecord = JobRecord()
+    trials: list[Trial] = []
+    error: Failure | None = None
+    times: dict[str, datetime] = {}
+
+    def stage(self, stage: Stage) -> JobRecord:
+        """The record of that stage's job."""
+        return self.build if stage == "build" else self.train
+
+    def commit_part(self, kind: PartKind, commit: str, bundle: str) -> None:
+        """Notes that a part is committed: whichever of ingest and the commit's event comes first."""
+        part = self.parts.get(kind) or Part(kind=kind)
+        self.parts[kind] = part.model_copy(update={"commit": commit, "bundle": bundle})
+
+    def complete(self) -> bool:
+        """Whether every part of the submission is committed."""
+        return all(kind in self.parts and self.parts[kind].commit for kind in self.expected)
+
+    def advance(self, state: RunState) -> bool:
+        """Moves forward to `state`, noting the time; False where the run is there or further already."""
+        if ORDER[state] <= ORDER[self.state]:
+            return False
+        self.state = state
+        self.times[state] = datetime.now(UTC)
+        return True
+
+
+class Runs:
+    """The run records of all workspaces, in KV bucket `kaos-runs` under `<workspace>.<run>`."""
+
+    def __init__(self, bucket: KeyValue) -> None:
+        self._bucket = bucket
+
+    async def get(self, workspace: str, run: str) -> Run:
+        """Raises NotFound `run.unknown`."""
+        return (await self._entry(workspace, run))[0]
+
+    async def create(self, run: Run) -> bool:
+        """Writes a new record; False where one of that id exists."""
+        try:
+            await self._bucket.create(_key(run.workspace, run.id), run.model_dump_json().encode())
+        except KeyWrongLastSequenceError:
+            return False
+        return True
+
+    async def update(self, workspace: str, run: str, change: Callable[[Run], object]) -> Run:
+        """Applies `change` (which mutates the record in place) by compare-and-set; repeats it when it loses.
+
+        `change` must be cheap and repeatable. Nothing is written where it changes nothing. Raises NotFound, or
+        Conflict `run.contended` after 20 losses in a row.
+        """
+        for _ in range(_ATTEMPTS):
+            record, revision = await self._entry(workspace, run)
+            before = record.model_dump_json()
+            change(record)
+            after = record.model_dump_json()
+            if after == before:
+                return record
+            try:
+                await self._bucket.update(_key(workspace, run), after.encode(), last=revision)
+            except KeyWrongLastSequenceError:
+                continue
+            return record
+        raise Conflict("run.contended", f"Run {run} of workspace {workspace} is being changed by too many at once.")
+
+    async def list(self, workspace: str) -> list[Run]:
+        """All runs of a workspace, newest first (ids are ULIDs, which sort by time)."""
+        try:
+            keys = await self._bucket.keys(filters=[f"{workspace}.*"])
+        except NoKeysError:
+            return []
+        runs = []
+        for key in sorted(keys, reverse=True):
+            entry = await self._bucket.get(key)
+            if entry.value:
+                runs.append(Run.model_validate_json(entry.value))
+        return runs
+
+    async def _entry(self, workspace: str, run: str) -> tuple[Run, int]:
+        try:
+            entry = await self._bucket.get(_key(workspace, run))
+        except (KeyNotFoundError, KeyDeletedError):
+            entry = None
+        if entry is None or not entry.value:
+            raise NotFound("run.unknown", f"Workspace {workspace} has no run {run}: `kaos train list` shows them.")
+        return Run.model_validate_json(entry.value), entry.revision or 0
+
+
+def _key(workspace: str, name: str) -> str:
+    return f"{workspace}.{name}"

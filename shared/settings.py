@@ -1,0 +1,34 @@
+"""Where the three outside systems are, from the environment alone (`KAOS_…`); no logic reads os.environ."""
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What every function needs; the embedded stack sets the same variables that a cluster's manifests set."""
+
+    model_config = SettingsConfigDict(env_prefix="KAOS_", frozen=True)
+
+    nats_url: str = "nats://127.0.0.1:4222"
+    nats_user: str = ""
+    nats_password: SecretStr = SecretStr("")
+
+    s3_endpoint: str = "http://127.0.0.1:9000"
+    s3_access_key: SecretStr = SecretStr("")
+    s3_secret_key: SecretStr = SecretStr("")
+    s3_region: str = "us-east-1"
+    inbox_bucket: str = "kaos-inbox"
+    logs_bucket: str = "kaos-logs"
+
+    pachyderm_address: str = "127.0.0.1:30650"  # host:port, the port of a real pachd's NodePort
+    pachyderm_token: SecretStr = SecretStr("")
+
+    builder_image: str = "kaos/builder"
+
+    # The gateway.
+    api_token: SecretStr = SecretStr("")
+    webhook_token: SecretStr = SecretStr("")
+
+    # Bundles: facts/reliability.md, bad inputs 7. A 1 GiB data bundle is an everyday one; 64 GiB is a mistake.
+    bundle_max_bytes: int = Field(default=64 * 2**30, gt=0)
+    bundle_max_entries: int = Field(default=200_000, gt=0)
