@@ -8,7 +8,7 @@ from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 
 from shared.errors import Unreachable
-from shared.events import Data, Event, new_event
+from shared.events import D, Data, Event, new_event
 from shared.jobs import Jobs
 from shared.runs import Runs
 from shared.settings import Settings
@@ -29,7 +29,7 @@ class Bus:
         """Tells `data` once: the event's id deduplicates within the stream's window. Durable when this returns."""
         await self.forward(new_event(data, source=self.source))
 
-    async def forward(self, event: Event[Data]) -> None:
+    async def forward(self, event: Event[D]) -> None:
         """Publishes an event as it is, on its own subject."""
         await self.stream.publish(
             event.subject,

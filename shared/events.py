@@ -8,7 +8,7 @@ import hashlib
 from datetime import UTC, datetime
 from typing import ClassVar, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 
 from shared.names import PartKind
 
@@ -149,7 +149,7 @@ class LogLine(Data):
         return f"{self.job}/{self.stage}/{self.trial}/{self.seq}"
 
 
-D = TypeVar("D", bound=Data, covariant=True)
+D = TypeVar("D", bound=Data)
 
 
 class Event(BaseModel, Generic[D]):
@@ -164,7 +164,7 @@ class Event(BaseModel, Generic[D]):
     time: datetime
     datacontenttype: Literal["application/json"] = "application/json"
     traceparent: str | None = None
-    data: D
+    data: SerializeAsAny[D]
 
     def to_bytes(self) -> bytes:
         """The structured-mode JSON that goes over the wire."""
@@ -174,7 +174,7 @@ class Event(BaseModel, Generic[D]):
 def new_event(data: D, *, source: str, time: datetime | None = None, traceparent: str | None = None) -> Event[D]:
     """Wraps `data`. `source` names the function that tells it (`ingest` becomes `/kaos/ingest`)."""
     digest = hashlib.sha256(f"{data.type}\0{data.identity()}".encode()).hexdigest()[:32]
-    return Event[type(data)](  # type: ignore[misc]  # the data's own class, known only at run time
+    return Event(
         id=digest,
         source=f"/kaos/{source}",
         type=data.type,

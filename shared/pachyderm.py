@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import grpc
 import python_pachyderm
-from python_pachyderm.proto.v2.pfs import pfs_pb2_grpc
+from python_pachyderm.proto.v2.pfs import pfs_pb2, pfs_pb2_grpc
 from python_pachyderm.proto.v2.pps import pps_pb2_grpc
 from python_pachyderm.service import GRPC_CHANNEL_OPTIONS
 
@@ -68,6 +68,23 @@ def connect(settings: Settings) -> Pachyderm:
         pfs=pfs_pb2_grpc.APIStub(channel),
         pps=pps_pb2_grpc.APIStub(channel),
     )
+
+
+def commit_of(workspace: str, repo: str, commit: str) -> pfs_pb2.Commit:
+    """Names a commit by its id."""
+    repository = pfs_pb2.Repo(name=repo, type="user", project=pfs_pb2.Project(name=workspace))
+    return pfs_pb2.Commit(branch=pfs_pb2.Branch(repo=repository), id=commit, repo=repository)
+
+
+def pipeline_exists(client: python_pachyderm.Client, workspace: str, pipeline: str) -> bool:
+    """Whether the project has a pipeline of that name."""
+    try:
+        list(client.inspect_pipeline(pipeline, project_name=workspace))
+    except grpc.RpcError as error:
+        if is_code(error, grpc.StatusCode.NOT_FOUND):
+            return False
+        raise
+    return True
 
 
 def is_code(error: BaseException, *codes: grpc.StatusCode) -> bool:

@@ -119,6 +119,13 @@ class Run(_Record):
         """The record of that stage's job."""
         return self.build if stage == "build" else self.train
 
+    def set_stage(self, stage: Stage, job: JobRecord) -> None:
+        """Replaces the record of that stage's job."""
+        if stage == "build":
+            self.build = job
+        else:
+            self.train = job
+
     def commit_part(self, kind: PartKind, commit: str, bundle: str) -> None:
         """Notes that a part is committed: whichever of ingest and the commit's event comes first."""
         part = self.parts.get(kind) or Part(kind=kind)

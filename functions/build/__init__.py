@@ -1,0 +1,5 @@
+"""Turns a source commit into an image."""
+
+from functions.build.handler import build
+
+FUNCTIONS = (build,)

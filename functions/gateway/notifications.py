@@ -23,7 +23,9 @@ from shared.events import ObjectCreated
 from shared.names import workspace_name
 
 # These say that something about an old object has changed; MinIO counts them as creations.
-_NOT_CONTENT: Final = frozenset({"ObjectCreated:PutTagging", "ObjectCreated:PutRetention", "ObjectCreated:PutLegalHold"})
+_NOT_CONTENT: Final = frozenset(
+    {"ObjectCreated:PutTagging", "ObjectCreated:PutRetention", "ObjectCreated:PutLegalHold"}
+)
 _SNS_HOST: Final = re.compile(r"sns\.[a-z0-9-]+\.amazonaws\.com(\.cn)?\Z")
 _METADATA_PREFIX: Final = "x-amz-meta-"
 

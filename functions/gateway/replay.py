@@ -34,7 +34,13 @@ Messages = AsyncGenerator[Msg, None]
 
 
 async def read(
-    stream: JetStreamContext, name: str, subjects: list[str], *, after: int = 0, since: datetime | None = None, live: bool
+    stream: JetStreamContext,
+    name: str,
+    subjects: list[str],
+    *,
+    after: int = 0,
+    since: datetime | None = None,
+    live: bool,
 ) -> Messages:
     """Messages of stream `name` on `subjects`, from sequence `after` + 1 or from a time; for ever where `live`.
 

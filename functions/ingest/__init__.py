@@ -1,0 +1,1 @@
+"""Turns a dropped object into one commit in Pachyderm."""

@@ -1,0 +1,1 @@
+"""The embedded engine: Pachyderm's API on one machine."""

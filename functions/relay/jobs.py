@@ -1,0 +1,83 @@
+"""Tells of every job that kaos launched: that it exists, and how it ended."""
+
+import asyncio
+import contextlib
+from typing import Any, Final
+
+import grpc
+from python_pachyderm.proto.v2.pfs import pfs_pb2
+from python_pachyderm.proto.v2.pps import pps_pb2
+
+from shared.bus import Bus
+from shared.events import JobFinished, JobOutcome, JobStarted
+from shared.jobs import Jobs, OwnedJob
+from shared.pachyderm import Pachyderm, is_code
+
+_OUTCOMES: Final[dict[int, JobOutcome]] = {
+    pps_pb2.JobState.JOB_SUCCESS: "succeeded",
+    pps_pb2.JobState.JOB_FAILURE: "failed",
+    pps_pb2.JobState.JOB_UNRUNNABLE: "failed",
+    pps_pb2.JobState.JOB_KILLED: "killed",
+}
+# A job that is claimed and not launched was claimed by a function that died (or is about to launch it): look again.
+_UNLAUNCHED_SECONDS: Final = 1.0
+# Waits for Pachyderm to come back after a restart; the embedded engine is back in under a second.
+_RETRY_SECONDS: Final = 0.5
+
+
+async def relay_jobs(*, bus: Bus, pachyderm: Pachyderm, jobs: Jobs) -> None:
+    """Follows every launched job to its end, until cancelled.
+
+    The launched jobs are those in the key-value bucket, which says so before a job exists. (SubscribeJob would tell
+    of a job once, and never of one that ended while nobody listened.)
+    """
+    followed: dict[tuple[str, str], asyncio.Task[None]] = {}
+    async with asyncio.TaskGroup() as followers:
+        async for owned in jobs.watch():
+            key = (owned.workspace, owned.job)
+            if owned.told:
+                followed.pop(key, None)
+            elif owned.launched and key not in followed:
+                followed[key] = followers.create_task(_follow(owned, bus=bus, pachyderm=pachyderm, jobs=jobs))
+
+
+async def _follow(owned: OwnedJob, *, bus: Bus, pachyderm: Pachyderm, jobs: Jobs) -> None:
+    info = await _inspect(owned, wait=False, pachyderm=pachyderm)
+    if info is not None and info.state not in _OUTCOMES:
+        await bus.publish(
+            JobStarted(
+                workspace=owned.workspace, stage=owned.stage, pipeline=owned.pipeline, job=owned.job, runs=owned.runs
+            )
+        )
+        info = await _inspect(owned, wait=True, pachyderm=pachyderm)
+    await bus.publish(
+        JobFinished(
+            workspace=owned.workspace,
+            stage=owned.stage,
+            pipeline=owned.pipeline,
+            job=owned.job,
+            runs=owned.runs,
+            outcome=_OUTCOMES[info.state] if info is not None else "killed",
+            reason=info.reason if info is not None else "The job was deleted in Pachyderm.",
+        )
+    )
+
+    def tell(record: OwnedJob) -> None:
+        record.told = True
+
+    await jobs.update(owned.workspace, owned.job, tell)
+
+
+async def _inspect(owned: OwnedJob, *, wait: bool, pachyderm: Pachyderm) -> Any | None:
+    """The job's info, when it is over where `wait`; None where there is no such job. Outlives Pachyderm's restarts."""
+    pipeline = pps_pb2.Pipeline(name=owned.pipeline, project=pfs_pb2.Project(name=owned.workspace))
+    request = pps_pb2.InspectJobRequest(job=pps_pb2.Job(id=owned.job, pipeline=pipeline), wait=wait, details=True)
+    while True:
+        try:
+            return await pachyderm.pps.InspectJob(request, metadata=pachyderm.metadata)
+        except grpc.RpcError as error:
+            if is_code(error, grpc.StatusCode.NOT_FOUND):
+                return None
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(pachyderm.channel.channel_ready(), timeout=_RETRY_SECONDS)
+            await asyncio.sleep(_RETRY_SECONDS)

@@ -1,0 +1,92 @@
+"""Woken by whatever may complete a run's inputs: its last commit, or its image. Launches one training job."""
+
+from python_pachyderm import Client
+
+from functions.train.inputs import NEWEST_IMAGE, Inputs, Missing, resolve
+from functions.train.pipeline import create_pipeline, move_heads, pipeline_name
+from shared.bus import Bus
+from shared.errors import Reject
+from shared.events import CommitFinished, Event, JobFinished
+from shared.function import function
+from shared.jobs import Jobs
+from shared.launch import launch
+from shared.pachyderm import Pachyderm, commit_of, pipeline_exists
+from shared.progress import advance
+from shared.runs import FINAL, Run, Runs
+from shared.runs import Inputs as UsedInputs
+
+
+@function(wakes_on=CommitFinished, consumer="train-commits")
+async def on_commit(event: Event[CommitFinished], *, pachyderm: Pachyderm, runs: Runs, jobs: Jobs, bus: Bus) -> None:
+    """A data or params bundle is committed. Raises Reject `bundle.commit` where the commit has an error."""
+    commit = event.data
+    if commit.error:
+        raise Reject("bundle.commit", f"The {commit.repo} bundle could not be stored: {commit.error}.")
+    run = await runs.update(
+        commit.workspace,
+        commit.run,
+        lambda record: record.commit_part(commit.repo, commit.commit, commit.bundle),
+    )
+    await _train(run, pachyderm=pachyderm, runs=runs, jobs=jobs, bus=bus)
+    await _wake_waiting(run, pachyderm=pachyderm, runs=runs, jobs=jobs, bus=bus)
+
+
+@function(wakes_on=JobFinished, consumer="train-jobs")
+async def on_image(event: Event[JobFinished], *, pachyderm: Pachyderm, runs: Runs, jobs: Jobs, bus: Bus) -> None:
+    """An image is built (what becomes of a failed build, function logs tells): it is the workspace's newest."""
+    job = event.data
+    if job.outcome != "succeeded":
+        return
+
+    def point(client: Client) -> None:
+        head = commit_of(job.workspace, "build", job.job)
+        client.create_branch("build", NEWEST_IMAGE, head, project_name=job.workspace)
+
+    await pachyderm.call(point)
+    for name in job.runs:
+        run = await runs.update(job.workspace, name, _image_built)
+        await _train(run, pachyderm=pachyderm, runs=runs, jobs=jobs, bus=bus)
+        await _wake_waiting(run, pachyderm=pachyderm, runs=runs, jobs=jobs, bus=bus)
+
+
+def _image_built(record: Run) -> None:
+    record.build.state = "succeeded"
+
+
+async def _train(run: Run, *, pachyderm: Pachyderm, runs: Runs, jobs: Jobs, bus: Bus) -> None:
+    """Launches the training of `run` as soon as all its inputs are there."""
+    if run.state in FINAL or not run.complete() or ("source" in run.expected and run.build.state != "succeeded"):
+        return
+    inputs = await pachyderm.call(lambda client: resolve(client, run))
+    if isinstance(inputs, Missing):
+        await advance(bus, runs, run.workspace, run.id, "waiting")
+        # What is missing may have come between the look and the note that this run waits for it, when whoever
+        # brought it did not see anybody waiting: look once more.
+        inputs = await pachyderm.call(lambda client: resolve(client, run))
+    if isinstance(inputs, Inputs):
+        await _launch(run, inputs, pachyderm=pachyderm, runs=runs, jobs=jobs, bus=bus)
+
+
+async def _launch(run: Run, inputs: Inputs, *, pachyderm: Pachyderm, runs: Runs, jobs: Jobs, bus: Bus) -> None:
+    pipeline = pipeline_name(inputs.digest, run.options)
+    exists = await pachyderm.call(lambda client: pipeline_exists(client, run.workspace, pipeline))
+
+    def note(record: Run) -> None:
+        record.inputs = UsedInputs(
+            source=inputs.image.bundle, data=inputs.data.bundle, params=inputs.params.bundle, image=inputs.digest
+        )
+
+    def effects(client: Client) -> None:
+        move_heads(client, run.workspace, pipeline, inputs)
+        if not exists:
+            create_pipeline(client, run.workspace, pipeline, inputs, run.options)
+
+    run = await advance(bus, runs, run.workspace, run.id, "training", note)
+    await launch(run, "train", pipeline, effects, pachyderm=pachyderm, runs=runs, jobs=jobs)
+
+
+async def _wake_waiting(run: Run, *, pachyderm: Pachyderm, runs: Runs, jobs: Jobs, bus: Bus) -> None:
+    """Starts the runs of this workspace that waited for what `run` has brought."""
+    for waiting in await runs.list(run.workspace):
+        if waiting.state == "waiting" and waiting.id != run.id:
+            await _train(waiting, pachyderm=pachyderm, runs=runs, jobs=jobs, bus=bus)

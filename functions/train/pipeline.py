@@ -1,0 +1,80 @@
+"""The train pipeline: one for each image and set of resources, since updating one would kill its unfinished jobs."""
+
+import hashlib
+
+from python_pachyderm import Client
+from python_pachyderm.proto.v2.pps import pps_pb2
+
+from functions.train.inputs import Inputs
+from shared.pachyderm import commit_of
+from shared.runs import Options
+
+# The user's contract: argument 1 is a directory of the trial's own. `exec`, so that the exit status and the signals
+# are the script's; six digits of the datum id, as the original's model ids have them.
+_SCRIPT = (
+    "set -e",
+    'out=/pfs/out/$(printf %.6s "$PACH_DATUM_ID")',
+    'mkdir -p "$out"',
+    'exec ./train "$out"',
+)
+# Trials that may run side by side where the user does not say: the engine's own slots bound it further.
+_PARALLELISM = 4
+
+
+def pipeline_name(digest: str, options: Options) -> str:
+    """`train-<image7>`, with a suffix where the user asked for resources (Pachyderm allows 51 characters)."""
+    asked = options.model_dump_json(exclude_none=True)
+    suffix = "" if asked == "{}" else f"-{hashlib.sha256(asked.encode()).hexdigest()[:7]}"
+    return f"train-{digest[:7]}{suffix}"
+
+
+def move_heads(client: Client, workspace: str, pipeline: str, inputs: Inputs) -> None:
+    """Points the pipeline's own branch of each input at what this run trains on.
+
+    The hyperparameters' head is a new commit of the same content: so there is a job for every run, even where
+    two runs train on the very same commits, and Pachyderm skips what the first of them has done.
+    """
+    for repo, head in (("build", inputs.image), ("data", inputs.data), ("params", inputs.params)):
+        client.create_branch(
+            repo,
+            pipeline,
+            commit_of(workspace, repo, head.commit),
+            new_commit=repo == "params",
+            project_name=workspace,
+        )
+
+
+def create_pipeline(client: Client, workspace: str, pipeline: str, inputs: Inputs, options: Options) -> None:
+    """Creates the pipeline, whose input branches `move_heads` has made in the same transaction."""
+    resources = _resources(options)
+    client.create_pipeline(
+        pipeline,
+        pps_pb2.Transform(image=inputs.reference, cmd=["sh"], stdin=_SCRIPT),
+        project_name=workspace,
+        input=pps_pb2.Input(
+            cross=[
+                _input(workspace, "image", "build", pipeline),
+                _input(workspace, "data", "data", pipeline),
+                _input(workspace, "hyper", "params", pipeline),
+            ]
+        ),
+        parallelism_spec=pps_pb2.ParallelismSpec(constant=options.parallelism or _PARALLELISM),
+        resource_requests=resources,
+        resource_limits=resources,
+        # A training is not repeated behind the user's back: it may be long, and what fails once mostly fails again.
+        datum_tries=1,
+        description="Trains models with one image.",
+    )
+
+
+def _input(workspace: str, name: str, repo: str, branch: str) -> pps_pb2.Input:
+    return pps_pb2.Input(pfs=pps_pb2.PFSInput(project=workspace, name=name, repo=repo, branch=branch, glob="/*"))
+
+
+def _resources(options: Options) -> pps_pb2.ResourceSpec | None:
+    if options.cpu is None and options.memory is None and not options.gpu:
+        return None
+    spec = pps_pb2.ResourceSpec(cpu=options.cpu or 0, memory=options.memory or "")
+    if options.gpu:
+        spec.gpu.type, spec.gpu.number = "nvidia.com/gpu", options.gpu
+    return spec

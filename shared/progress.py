@@ -1,0 +1,52 @@
+"""Moves a run forward and tells it: first the record, then the event, both harmless to repeat."""
+
+from collections.abc import Callable
+
+from shared.bus import Bus
+from shared.errors import Reject
+from shared.events import RunChanged, RunState
+from shared.runs import FINAL, Failure, Run, Runs
+
+
+async def advance(  # noqa: PLR0917  # they read in the order of the sentence: who, where, what
+    bus: Bus,
+    runs: Runs,
+    workspace: str,
+    run: str,
+    state: RunState,
+    change: Callable[[Run], object] | None = None,
+) -> Run:
+    """Applies `change` and moves the run to `state`, unless it is final already; publishes the state it is in.
+
+    A run that is further already stays there: the change is still made. Raises NotFound `run.unknown`.
+    """
+
+    def step(record: Run) -> None:
+        if record.state in FINAL:
+            return
+        if change is not None:
+            change(record)
+        record.advance(state)
+
+    record = await runs.update(workspace, run, step)
+    # Published even where nothing moved: an earlier attempt may have died between the record and the event.
+    await bus.publish(
+        RunChanged(
+            workspace=workspace,
+            run=run,
+            state=record.state,
+            code=record.error.code if record.error else "",
+            message=record.error.message if record.error else "",
+            models=tuple(trial.model for trial in record.trials if trial.model),
+        )
+    )
+    return record
+
+
+async def reject(bus: Bus, runs: Runs, workspace: str, run: str, reason: Reject) -> Run:
+    """Ends a run whose input can never become a model."""
+
+    def explain(record: Run) -> None:
+        record.error = Failure(code=reason.code, message=reason.message)
+
+    return await advance(bus, runs, workspace, run, "rejected", explain)
