@@ -1,6 +1,6 @@
 """Which runs a Pachyderm job serves, in a NATS key-value bucket. A job's id is written here before the job exists."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Final
 
 from nats.js.errors import KeyDeletedError, KeyNotFoundError, KeyWrongLastSequenceError
@@ -74,12 +74,15 @@ class Jobs:
         """The job, or None where kaos did not launch it."""
         return await self.update(workspace, job, lambda _: None)
 
-    async def watch(self) -> AsyncIterator[OwnedJob]:
+    async def watch(self) -> AsyncGenerator[OwnedJob, None]:
         """Every job as it is now, then each change, until the connection is closed."""
         watcher = await self._bucket.watchall()
-        async for entry in watcher:
-            if entry is not None and entry.value:
-                yield OwnedJob.model_validate_json(entry.value)
+        try:
+            async for entry in watcher:
+                if entry is not None and entry.value:
+                    yield OwnedJob.model_validate_json(entry.value)
+        finally:
+            await watcher.stop()
 
 
 def _key(workspace: str, job: str) -> str:

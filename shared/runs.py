@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
-from nats.js.errors import KeyDeletedError, KeyNotFoundError, KeyWrongLastSequenceError, NoKeysError
+from nats.js.errors import KeyDeletedError, KeyNotFoundError, KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -184,16 +184,18 @@ class Runs:
 
     async def list(self, workspace: str) -> list[Run]:
         """All runs of a workspace, newest first (ids are ULIDs, which sort by time)."""
-        try:
-            keys = await self._bucket.keys(filters=[f"{workspace}.*"])
-        except NoKeysError:
-            return []
+        # One pass over the bucket's own filter: nats-py's keys(filters=…) reads all keys and compares substrings.
+        watcher = await self._bucket.watch(f"{workspace}.*", ignore_deletes=True)
         runs = []
-        for key in sorted(keys, reverse=True):
-            entry = await self._bucket.get(key)
-            if entry.value:
-                runs.append(Run.model_validate_json(entry.value))
-        return runs
+        try:
+            async for entry in watcher:
+                if entry is None:  # nats-py's mark for: that was all there is now
+                    break
+                if entry.value:
+                    runs.append(Run.model_validate_json(entry.value))
+        finally:
+            await watcher.stop()
+        return sorted(runs, key=lambda run: run.id, reverse=True)
 
     async def _entry(self, workspace: str, run: str) -> tuple[Run, int]:
         try:

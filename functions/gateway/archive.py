@@ -1,8 +1,8 @@
-"""Renames the entries of a tar stream on its way, holding one block of it at a time. Pure: bytes in, bytes out."""
+"""Renames the entries of a tar stream on its way, holding a few blocks of it at a time. Pure: bytes in, bytes out."""
 
 import tarfile
 from collections.abc import Callable, Iterator
-from typing import IO, Final
+from typing import IO, Final, Protocol, cast
 
 # What one read of a large file hands on: few enough steps for 500 MiB/s, small enough to forget.
 _BLOCK: Final = 256 * 1024
@@ -11,24 +11,44 @@ _END: Final = bytes(2 * tarfile.BLOCKSIZE)
 Rename = Callable[[str], str]
 
 
+class Source(Protocol):
+    """Where the bytes come from: as many a time as it likes, b"" at the end."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes."""
+        ...
+
+
 class BrokenArchive(OSError):
     """The stream ended within an entry: its source failed midway."""
 
 
-def renamed(source: IO[bytes], rename: Rename) -> Iterator[bytes]:
+def renamed(source: Source, rename: Rename) -> Iterator[bytes]:
     """The tar of `source` with each entry's name passed through `rename`; an entry renamed to "" is left out.
 
     Only files and directories are passed on, owned by nobody. Raises BrokenArchive where the source ends early,
     so that what was sent is visibly incomplete.
     """
     try:
-        with tarfile.open(fileobj=source, mode="r|", bufsize=_BLOCK) as tar:
+        with tarfile.open(fileobj=cast("IO[bytes]", source), mode="r|", bufsize=_BLOCK) as tar:
             while (entry := tar.next()) is not None:
                 tar.members.clear()  # tarfile would remember every entry
                 yield from _passed_on(tar, entry, rename(entry.name.strip("/")))
     except tarfile.TarError as error:
         raise BrokenArchive(f"The archive is broken: {error}.") from error
     yield _END
+
+
+def gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same bytes in blocks worth a send each: a tar of small files is mostly headers."""
+    block = bytearray()
+    for piece in pieces:
+        block += piece
+        if len(block) >= _BLOCK:
+            yield bytes(block)
+            block.clear()
+    if block:
+        yield bytes(block)
 
 
 def _passed_on(tar: tarfile.TarFile, entry: tarfile.TarInfo, name: str) -> Iterator[bytes]:

@@ -23,7 +23,7 @@ from shared.settings import Settings
 
 _NOTHING_WRITTEN: Final = Failure(
     code="train.no-output",
-    message="train ended well but wrote nothing: it must write its model into the directory that is its first argument.",
+    message="train ended well but wrote nothing: it must write its model into the directory that argument 1 names.",
 )
 # How many of the last lines may explain a failure.
 _TAIL: Final = 20

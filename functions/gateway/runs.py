@@ -1,0 +1,139 @@
+"""Submitting a run, and looking at runs."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, ConfigDict, Field
+from ulid import ULID
+
+from functions.gateway import resources
+from functions.gateway.dependencies import RunRecord, Wired, WorkspaceName, body_of, documents
+from functions.gateway.uploads import Upload, prepare
+from functions.gateway.workspaces import existing
+from shared.errors import Reject
+from shared.events import RunChanged, RunState
+from shared.names import PART_KINDS, PartKind, bundle_name, strip_suffix
+from shared.runs import Options, Part, Run
+from shared.settings import Settings
+from shared.workspaces import ensure
+
+# S3 allows 1,024 bytes a key; the workspace, the kind and two slashes take 51 at most.
+_MOST_FILENAME: Final = 200
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class PartWanted(_Strict):
+    """A bundle that the caller is going to upload; `size` in bytes."""
+
+    kind: PartKind
+    filename: str = Field(max_length=_MOST_FILENAME)
+    size: int = Field(gt=0)
+
+
+class OptionsWanted(_Strict, Options):
+    """Options, without the tolerance that old records need."""
+
+
+class Submission(_Strict):
+    """One run: what it brings, and what each of its trials may use of the machine."""
+
+    parts: list[PartWanted] = Field(min_length=1, max_length=len(PART_KINDS))
+    options: OptionsWanted = OptionsWanted()
+
+
+class Submitted(BaseModel):
+    """The run, and where its parts are to be put."""
+
+    run: Run
+    uploads: list[Upload]
+
+
+class RunList(BaseModel):
+    """Runs, newest first."""
+
+    runs: list[Run]
+
+
+def router() -> APIRouter:
+    """The routes of runs."""
+    routes = APIRouter(prefix="/v1/workspaces/{ws}/runs", tags=["runs"])
+    add: Any = routes.add_api_route
+    add("", submit, methods=["POST"], status_code=201, openapi_extra=documents(Submission), summary="Submit a run")
+    add("", recent, methods=["GET"], summary="The newest runs")
+    add("/{run}", show, methods=["GET"], summary="A run")
+    return routes
+
+
+async def submit(
+    ws: WorkspaceName, submission: Annotated[Submission, Depends(body_of(Submission))], wired: Wired
+) -> Submitted:
+    """Records a run and tells where to upload its parts; it starts once they are all there.
+
+    Makes the workspace where there is none. Whether an upload ever comes is up to the caller: until then the run
+    is shown as `received`.
+    """
+    _check(submission, wired.settings)
+    await ensure(wired.pachyderm, wired.bus, ws)
+    run = _record(ws, submission)
+    # Uploads first: where the object store is down there is no run that nobody can feed.
+    uploads = [await prepare(wired.bucket, wired.settings, run, part) for part in run.parts.values()]
+    await wired.runs.create(run)
+    await wired.bus.publish(RunChanged(workspace=ws, run=run.id, state=run.state))
+    return Submitted(run=run, uploads=uploads)
+
+
+async def recent(
+    ws: WorkspaceName, wired: Wired, limit: Annotated[int, Query(ge=1, le=1000)] = 50, state: RunState | None = None
+) -> RunList:
+    """The newest runs of the workspace, of all states or of one."""
+    await existing(wired, ws)
+    found = await wired.runs.list(ws)
+    return RunList(runs=[run for run in found if state in {None, run.state}][:limit])
+
+
+async def show(run: RunRecord) -> Run:
+    """The whole record: parts, stages, trials, times, and why it failed."""
+    return run
+
+
+def _check(submission: Submission, settings: Settings) -> None:
+    kinds = [part.kind for part in submission.parts]
+    if len(set(kinds)) < len(kinds):
+        raise Reject("run.parts", "A run takes one bundle of each kind: send each kind once.")
+    if {"data", "manifest"} <= set(kinds):
+        raise Reject("run.parts", "A run takes data or a manifest of data, not both.")
+    for part in submission.parts:
+        bundle_name(strip_suffix(part.filename))
+        if part.size > settings.bundle_max_bytes:
+            raise Reject(
+                "bundle.size",
+                f"{part.filename} has {part.size:,} bytes; the limit is {settings.bundle_max_bytes:,}: "
+                "name the data in a manifest instead (-m).",
+            )
+    resources.check(submission.options)
+
+
+def _record(workspace: str, submission: Submission) -> Run:
+    now = datetime.now(UTC)
+    parts = {
+        part.kind: Part(
+            kind=part.kind,
+            name=strip_suffix(part.filename),
+            key=f"{workspace}/{part.kind}/{part.filename}",
+            size=part.size,
+        )
+        for part in submission.parts
+    }
+    return Run(
+        workspace=workspace,
+        id=str(ULID()).lower(),
+        created=now,
+        expected=tuple(parts),
+        parts=parts,
+        options=Options(**submission.options.model_dump()),
+        times={"received": now},
+    )

@@ -1,0 +1,85 @@
+"""Where a run's bundles are put: presigned addresses, so that no byte of them passes through the gateway."""
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ConfigDict, Field
+
+from functions.gateway.dependencies import RunRecord, Wired, body_of, documents
+from shared.bucket import Bucket
+from shared.errors import NotFound
+from shared.names import PartKind
+from shared.runs import Part, Run
+from shared.settings import Settings
+
+# Above this size in several parts, which can be sent at once and repeated alone. 64 GiB makes 1,024 of them, of the
+# 10,000 that S3 allows.
+PART_BYTES: Final = 64 * 2**20
+# Long enough for 64 GiB over a line of 10 Mbit/s.
+_VALID_SECONDS: Final = 16 * 3600
+
+
+class Multipart(BaseModel):
+    """The addresses of an upload in parts, in order; each part but the last has `part_size` bytes."""
+
+    upload_id: str
+    part_size: int
+    urls: list[str]
+
+
+class Upload(BaseModel):
+    """How to put one bundle: a PUT to `url` with exactly these headers, or to each of `multipart.urls` without."""
+
+    kind: PartKind
+    key: str
+    headers: dict[str, str] = {}
+    url: str | None = None
+    multipart: Multipart | None = None
+
+
+class Completion(BaseModel):
+    """Ends an upload in parts: the ETag header that each PUT was answered with, in order."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+    key: str = Field(max_length=1024)
+    upload_id: str = Field(min_length=1, max_length=1024)
+    etags: list[Annotated[str, Field(min_length=1, max_length=200)]] = Field(min_length=1, max_length=10_000)
+
+
+class Completed(BaseModel):
+    """The object that the parts have become."""
+
+    key: str
+
+
+def router() -> APIRouter:
+    """The route that ends an upload in parts."""
+    routes = APIRouter(prefix="/v1/workspaces/{ws}/runs/{run}", tags=["runs"])
+    add: Any = routes.add_api_route
+    add("/uploads", complete, methods=["POST"], openapi_extra=documents(Completion), summary="End a multipart upload")
+    return routes
+
+
+async def complete(
+    run: RunRecord, completion: Annotated[Completion, Depends(body_of(Completion))], wired: Wired
+) -> Completed:
+    """Joins the parts; the object store's notification of the whole then moves the run on."""
+    if completion.key not in {part.key for part in run.parts.values()}:
+        raise NotFound("upload.unknown", f"Run {run.id} has no upload of {completion.key[:200]!r}.")
+    await wired.bucket.complete_multipart(completion.key, completion.upload_id, completion.etags)
+    return Completed(key=completion.key)
+
+
+async def prepare(bucket: Bucket, run: Run, part: Part) -> Upload:
+    """Signs the way for one part of `run`. The metadata ties the object to the run, and is signed with it."""
+    metadata = {"kaos-run": run.id, "kaos-parts": ",".join(run.expected)}
+    if part.size <= PART_BYTES:
+        url = await bucket.presign_put(part.key, metadata, _VALID_SECONDS)
+        headers = {f"x-amz-meta-{name}": value for name, value in metadata.items()}
+        return Upload(kind=part.kind, key=part.key, headers=headers, url=url)
+    upload = await bucket.create_multipart(part.key, metadata)
+    count = -(-part.size // PART_BYTES)
+    urls = await bucket.presign_parts(part.key, upload, count, _VALID_SECONDS)
+    return Upload(
+        kind=part.kind, key=part.key, multipart=Multipart(upload_id=upload, part_size=PART_BYTES, urls=urls)
+    )

@@ -1,0 +1,105 @@
+"""The object store, over S3: bundles as they were dropped, and collected logs. boto3, run in threads."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from shared.errors import NotFound, Unreachable
+from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+T = TypeVar("T")
+
+# Small objects take milliseconds; a few large ones must not hold up the rest.
+_THREADS = 16
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A client of the object store and the threads it runs in. Raises Unreachable where the store does not answer."""
+
+    client: "S3Client"
+    threads: ThreadPoolExecutor
+
+    async def call(self, work: Callable[["S3Client"], T]) -> T:
+        """Runs `work` with the client in a worker thread; what S3 answers is raised as botocore's ClientError."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self.threads, work, self.client)
+        except ClientError:
+            raise
+        except BotoCoreError as error:
+            raise Unreachable(
+                "s3.unreachable", f"The object store does not answer at {self.client.meta.endpoint_url}: {error}"
+            ) from error
+
+    async def download(self, bucket: str, key: str, etag: str, path: Path) -> None:
+        """Writes the object to `path`. Raises NotFound `object.gone` where it is not the one of `etag` any more."""
+
+        def work(client: "S3Client") -> None:
+            body = client.get_object(Bucket=bucket, Key=key, IfMatch=f'"{etag}"')["Body"]
+            with path.open("wb") as file:
+                for chunk in body.iter_chunks(_CHUNK_BYTES):
+                    file.write(chunk)
+
+        try:
+            await self.call(work)
+        except ClientError as error:
+            if _status(error) in {404, 412}:
+                raise NotFound(
+                    "object.gone", f"The object {key} was replaced or removed before it was read."
+                ) from error
+            raise
+
+    async def upload(self, bucket: str, key: str, path: Path) -> None:
+        """Stores the file, in parts where it is large."""
+        await self.call(lambda client: client.upload_file(str(path), bucket, key))
+
+    async def lines(self, bucket: str, key: str) -> Iterator[bytes] | None:
+        """The object's lines, read as they are asked for (in a thread); None where there is no such object."""
+        try:
+            body = (await self.call(lambda client: client.get_object(Bucket=bucket, Key=key)))["Body"]
+        except ClientError as error:
+            if _status(error) == 404:  # noqa: PLR2004  # HTTP's own number
+                return None
+            raise
+        return body.iter_lines(_CHUNK_BYTES)
+
+    def close(self) -> None:
+        """Lets running calls end."""
+        self.threads.shutdown(wait=False, cancel_futures=True)
+        self.client.close()
+
+
+def connect(settings: Settings) -> Bucket:
+    """Makes a client; nothing is sent yet."""
+    client = boto3.client(
+        "s3",
+        endpoint_url=settings.s3_endpoint,
+        aws_access_key_id=settings.s3_access_key.get_secret_value(),
+        aws_secret_access_key=settings.s3_secret_key.get_secret_value(),
+        region_name=settings.s3_region,
+        config=Config(
+            signature_version="s3v4",
+            s3={"addressing_style": "path"},  # loopback and most own stores have no wildcard DNS
+            max_pool_connections=_THREADS,
+            retries={"mode": "standard", "max_attempts": 3},
+            # The stores beside AWS do not all know the newer default checksums.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        ),
+    )
+    return Bucket(client, ThreadPoolExecutor(_THREADS, thread_name_prefix="bucket"))
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))

@@ -1,0 +1,134 @@
+"""What an exception does to its event, on a real server."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from shared import consumer as consumer_module
+from shared.bus import Bus
+from shared.consumer import consume
+from shared.errors import Reject, Retry
+from shared.events import CommitFinished, Event
+from shared.function import Function
+
+COMMIT = CommitFinished(workspace="mnist", repo="source", commit="c", run="01a", bundle="mnist:e23a2f1")
+# A redelivery takes the delay that the handler asked for, milliseconds here: 10 s means that it never comes.
+BOUND = 10
+
+
+class Deliveries:
+    """A handler that records its events and does with the nth what `script` says."""
+
+    def __init__(self, *script: Exception | None) -> None:
+        self.script = list(script)
+        self.events: list[Event[Any]] = []
+        self.rejected: list[Reject] = []
+        self.changed = asyncio.Condition()
+
+    async def handle(self, event: Event[CommitFinished]) -> None:
+        step = self.script.pop(0) if self.script else None
+        await self._record(self.events, event)
+        if step is not None:
+            raise step
+
+    async def reject(self, _: Event[Any], rejection: Reject) -> None:
+        await self._record(self.rejected, rejection)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with self.changed:
+            await asyncio.wait_for(self.changed.wait_for(condition), BOUND)
+
+    async def _record(self, where: list[Any], what: object) -> None:
+        async with self.changed:
+            where.append(what)
+            self.changed.notify_all()
+
+
+@asynccontextmanager
+async def consuming(bus: Bus, deliveries: Deliveries, slots: int = 2) -> AsyncIterator[None]:
+    function = Function("build", "build", CommitFinished, deliveries.handle, slots)
+    task = asyncio.create_task(consume(function, bus, {}, on_reject=deliveries.reject))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task}, timeout=BOUND)
+
+
+async def settled(bus: Bus) -> bool:
+    """Whether the server holds the message to be done with."""
+    for _ in range(500):
+        info = await bus.stream.consumer_info("kaos-events", "build")
+        if info.num_pending == 0 and info.num_ack_pending == 0:
+            return True
+        await asyncio.sleep(0.01)  # the server offers no event for this
+    return False
+
+
+async def test_a_handled_event_is_gone(bus: Bus) -> None:
+    deliveries = Deliveries()
+    async with consuming(bus, deliveries):
+        await bus.publish(COMMIT)
+        await deliveries.until(lambda: len(deliveries.events) == 1)
+        assert await settled(bus)
+    assert deliveries.events[0].data == COMMIT
+
+
+async def test_what_is_published_twice_is_handled_once(bus: Bus) -> None:
+    deliveries = Deliveries()
+    async with consuming(bus, deliveries):
+        await bus.publish(COMMIT)
+        await bus.publish(COMMIT)
+        await bus.publish(COMMIT.model_copy(update={"commit": "d"}))
+        await deliveries.until(lambda: len(deliveries.events) == 2)
+        assert await settled(bus)
+    assert sorted(event.data.commit for event in deliveries.events) == ["c", "d"]
+
+
+async def test_a_retry_comes_again_and_is_not_an_attempt(bus: Bus) -> None:
+    patience = [Retry("not yet", after=timedelta(milliseconds=5)) for _ in range(8)]
+    deliveries = Deliveries(*patience)
+    async with consuming(bus, deliveries):
+        await bus.publish(COMMIT)
+        await deliveries.until(lambda: len(deliveries.events) == 9)
+        assert await settled(bus)
+
+
+async def test_a_rejection_is_told_and_never_repeated(bus: Bus) -> None:
+    deliveries = Deliveries(Reject("bundle.empty", "The bundle is empty."))
+    async with consuming(bus, deliveries):
+        await bus.publish(COMMIT)
+        await deliveries.until(lambda: len(deliveries.rejected) == 1)
+        assert await settled(bus)
+    assert (len(deliveries.events), deliveries.rejected[0].code) == (1, "bundle.empty")
+
+
+async def test_a_poison_event_becomes_one_dead_letter_and_the_queue_moves_on(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer_module, "_BACKOFF_SECONDS", (0.005,) * 4)
+    deliveries = Deliveries(*[ValueError("broken")] * 5)
+    async with consuming(bus, deliveries, slots=1):
+        await bus.publish(COMMIT)
+        await deliveries.until(lambda: len(deliveries.events) == 5)
+        assert await settled(bus)
+        await bus.publish(COMMIT.model_copy(update={"commit": "next"}))
+        await deliveries.until(lambda: len(deliveries.events) == 6)
+    dead = await bus.stream.get_last_msg("kaos-dead", "kaos-dead.build")
+    assert dead.headers is not None
+    assert dead.headers["Kaos-Error"] == "ValueError: broken"
+    assert (await bus.stream.stream_info("kaos-dead")).state.messages == 1
+
+
+async def test_an_unreadable_event_is_a_dead_letter_at_once(bus: Bus) -> None:
+    deliveries = Deliveries()
+    async with consuming(bus, deliveries):
+        await bus.stream.publish(COMMIT.subject(), b'{"not": "an event"}')
+        assert await settled(bus)
+        await bus.publish(COMMIT)
+        await deliveries.until(lambda: len(deliveries.events) == 1)
+    assert (await bus.stream.stream_info("kaos-dead")).state.messages == 1
