@@ -70,10 +70,10 @@ def connect(settings: Settings) -> Pachyderm:
     )
 
 
-def commit_of(workspace: str, repo: str, commit: str) -> pfs_pb2.Commit:
-    """Names a commit by its id."""
+def commit_of(workspace: str, repo: str, commit: str = "", *, branch: str = "") -> pfs_pb2.Commit:
+    """Names a commit by its id, or as the head of a branch."""
     repository = pfs_pb2.Repo(name=repo, type="user", project=pfs_pb2.Project(name=workspace))
-    return pfs_pb2.Commit(branch=pfs_pb2.Branch(repo=repository), id=commit, repo=repository)
+    return pfs_pb2.Commit(branch=pfs_pb2.Branch(repo=repository, name=branch), id=commit, repo=repository)
 
 
 def pipeline_exists(client: python_pachyderm.Client, workspace: str, pipeline: str) -> bool:

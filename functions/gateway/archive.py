@@ -4,8 +4,8 @@ import tarfile
 from collections.abc import Callable, Iterator
 from typing import IO, Final, Protocol, cast
 
-# What one read of a large file hands on: few enough steps for 500 MiB/s, small enough to forget.
-_BLOCK: Final = 256 * 1024
+from functions.gateway.blocks import BLOCK_BYTES
+
 _END: Final = bytes(2 * tarfile.BLOCKSIZE)
 
 Rename = Callable[[str], str]
@@ -30,25 +30,13 @@ def renamed(source: Source, rename: Rename) -> Iterator[bytes]:
     so that what was sent is visibly incomplete.
     """
     try:
-        with tarfile.open(fileobj=cast("IO[bytes]", source), mode="r|", bufsize=_BLOCK) as tar:
+        with tarfile.open(fileobj=cast("IO[bytes]", source), mode="r|", bufsize=BLOCK_BYTES) as tar:
             while (entry := tar.next()) is not None:
-                tar.members.clear()  # tarfile would remember every entry
+                tar.members.clear()  # type: ignore[attr-defined]  # else tarfile remembers every entry
                 yield from _passed_on(tar, entry, rename(entry.name.strip("/")))
     except tarfile.TarError as error:
         raise BrokenArchive(f"The archive is broken: {error}.") from error
     yield _END
-
-
-def gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The same bytes in blocks worth a send each: a tar of small files is mostly headers."""
-    block = bytearray()
-    for piece in pieces:
-        block += piece
-        if len(block) >= _BLOCK:
-            yield bytes(block)
-            block.clear()
-    if block:
-        yield bytes(block)
 
 
 def _passed_on(tar: tarfile.TarFile, entry: tarfile.TarInfo, name: str) -> Iterator[bytes]:
@@ -60,7 +48,7 @@ def _passed_on(tar: tarfile.TarFile, entry: tarfile.TarInfo, name: str) -> Itera
     content, left = tar.extractfile(entry), entry.size
     assert content is not None
     while left:
-        block = content.read(min(left, _BLOCK))
+        block = content.read(min(left, BLOCK_BYTES))
         if not block:
             raise BrokenArchive(f"The archive ends within {entry.name}.")
         left -= len(block)

@@ -2,6 +2,7 @@
 
 import grpc
 import structlog
+from botocore.exceptions import ClientError
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -29,6 +30,7 @@ def handle_errors(app: FastAPI) -> None:
     app.add_exception_handler(NatsError, _nats)
     app.add_exception_handler(TimeoutError, _nats)
     app.add_exception_handler(grpc.RpcError, _pachyderm)
+    app.add_exception_handler(ClientError, _store)
     app.add_exception_handler(Exception, _unknown)
 
 
@@ -83,6 +85,12 @@ async def _pachyderm(_: Request, error: Exception) -> JSONResponse:
     log.warning("gateway.pachyderm-failed", error=repr(error))
     message = "Pachyderm does not answer as it should: try again, and see `kaos status`."
     return answer(503, "pachyderm.unreachable", message, {"Retry-After": "1"})
+
+
+async def _store(_: Request, error: Exception) -> JSONResponse:
+    log.warning("gateway.store-failed", error=repr(error))
+    message = "The object store refused what kaos asked of it: see `kaos status`, and the gateway's log."
+    return answer(502, "s3.refused", message)
 
 
 async def _unknown(_: Request, error: Exception) -> JSONResponse:

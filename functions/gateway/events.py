@@ -74,7 +74,11 @@ async def _of_run(wired: Services, run: Run, *, after: int, follow: bool) -> Asy
 
 async def _told_all(wired: Services, run: Run) -> None:
     """Returns when no event can be under way any more: the last one ends the stream sooner."""
-    await replay.final(wired.bus, wired.runs, run.workspace, run.id)
+
+    async def is_final() -> bool:
+        return (await wired.runs.get(run.workspace, run.id)).state in FINAL
+
+    await replay.when(wired.bus, run.workspace, run.id, is_final)
     await asyncio.sleep(_LAST_EVENT_SECONDS)
 
 

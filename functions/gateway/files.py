@@ -12,6 +12,7 @@ from python_pachyderm import Client
 from python_pachyderm.proto.v2.pfs import pfs_pb2
 
 from functions.gateway import archive
+from functions.gateway.blocks import stepped
 from functions.gateway.dependencies import RunRecord, Wired
 from shared.errors import NotFound
 from shared.pachyderm import Pachyderm, commit_of, is_code
@@ -127,9 +128,8 @@ async def _stream(pachyderm: Pachyderm, commit: Any, path: str, rename: archive.
     request = pfs_pb2.GetFileRequest(file=pfs_pb2.File(commit=commit, path=path))
     call = pachyderm.pfs.GetFileTAR(request, metadata=pachyderm.metadata)
     source = _Received(call, asyncio.get_running_loop())
-    blocks = archive.gathered(archive.renamed(source, rename))
     try:
-        while block := await asyncio.to_thread(next, blocks, b""):
+        async for block in stepped(archive.renamed(source, rename)):
             yield block
     finally:
         call.cancel()

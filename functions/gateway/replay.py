@@ -6,7 +6,7 @@ a slow reader, and does not survive a restart of the server when it started from
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from datetime import datetime
 from typing import Any, Final
@@ -18,7 +18,6 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from shared.bus import Bus
-from shared.runs import FINAL, Runs
 
 # At 16 KiB a line at most: 2 MiB for a reader who is far behind.
 _PAGE: Final = 128
@@ -79,18 +78,18 @@ async def until(messages: Messages, end: Awaitable[Any]) -> Messages:
         await _to_its_end(_stop(messages, ended, following))
 
 
-async def final(bus: Bus, runs: Runs, workspace: str, run: str) -> None:
-    """Returns when the run is final: its event wakes, its record decides."""
+async def when(bus: Bus, workspace: str, run: str, condition: Callable[[], Awaitable[bool]]) -> None:
+    """Returns when `condition` holds; looks each time the run's state changes, and every two seconds."""
     told = await bus.client.subscribe(f"kaos.{workspace}.run.{run}.*")
     try:
-        while (await runs.get(workspace, run)).state not in FINAL:
+        while not await condition():
             with contextlib.suppress(NatsTimeoutError, TimeoutError):
                 await told.next_msg(timeout=_LOOK_AGAIN_SECONDS)
     finally:
         await told.unsubscribe()
 
 
-class _Gap(Exception):  # noqa: N818  # it is a signal, not an error
+class _Gap(Exception):
     """The server's deliveries were not consecutive: begin again after the last one that was."""
 
 

@@ -26,7 +26,9 @@ _MOST_PARALLELISM: Final = 10_000
 def check(options: Options) -> None:
     """Raises Reject `options.…` where a request is none that any machine could fulfil."""
     if options.cpu is not None and options.cpu > _MOST_CPU:
-        raise Reject("options.cpu", f"{options.cpu:g} cores are more than any machine has: ask for {_MOST_CPU} at most.")
+        raise Reject(
+            "options.cpu", f"{options.cpu:g} cores are more than any machine has: ask for {_MOST_CPU} at most."
+        )
     if options.gpu is not None and options.gpu > _MOST_GPU:
         raise Reject("options.gpu", f"{options.gpu} GPUs are more than any machine has: ask for {_MOST_GPU} at most.")
     if options.parallelism is not None and options.parallelism > _MOST_PARALLELISM:

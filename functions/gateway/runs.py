@@ -80,7 +80,7 @@ async def submit(
     await ensure(wired.pachyderm, wired.bus, ws)
     run = _record(ws, submission)
     # Uploads first: where the object store is down there is no run that nobody can feed.
-    uploads = [await prepare(wired.bucket, wired.settings, run, part) for part in run.parts.values()]
+    uploads = [await prepare(wired.bucket, wired.settings.inbox_bucket, run, part) for part in run.parts.values()]
     await wired.runs.create(run)
     await wired.bus.publish(RunChanged(workspace=ws, run=run.id, state=run.state))
     return Submitted(run=run, uploads=uploads)

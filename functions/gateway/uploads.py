@@ -1,16 +1,20 @@
 """Where a run's bundles are put: presigned addresses, so that no byte of them passes through the gateway."""
 
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
+from botocore.exceptions import ClientError
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
 from functions.gateway.dependencies import RunRecord, Wired, body_of, documents
+from functions.gateway.errors import Refused
 from shared.bucket import Bucket
 from shared.errors import NotFound
 from shared.names import PartKind
 from shared.runs import Part, Run
-from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 # Above this size in several parts, which can be sent at once and repeated alone. 64 GiB makes 1,024 of them, of the
 # 10,000 that S3 allows.
@@ -63,23 +67,58 @@ def router() -> APIRouter:
 async def complete(
     run: RunRecord, completion: Annotated[Completion, Depends(body_of(Completion))], wired: Wired
 ) -> Completed:
-    """Joins the parts; the object store's notification of the whole then moves the run on."""
+    """Joins the parts; the object store's notification of the whole then moves the run on. Harmless to repeat."""
     if completion.key not in {part.key for part in run.parts.values()}:
         raise NotFound("upload.unknown", f"Run {run.id} has no upload of {completion.key[:200]!r}.")
-    await wired.bucket.complete_multipart(completion.key, completion.upload_id, completion.etags)
+    inbox = wired.settings.inbox_bucket
+    try:
+        await wired.bucket.call(lambda client: _join(client, inbox, completion))
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        if code == "NoSuchUpload" and await wired.bucket.call(lambda client: _is_of(client, inbox, completion, run)):
+            return Completed(key=completion.key)
+        if code in {"NoSuchUpload", "InvalidPart", "InvalidPartOrder", "EntityTooSmall"}:
+            raise Refused(
+                409, "upload.incomplete", f"The parts do not make an object ({code}): upload them again."
+            ) from None
+        raise
     return Completed(key=completion.key)
 
 
-async def prepare(bucket: Bucket, run: Run, part: Part) -> Upload:
+async def prepare(bucket: Bucket, inbox: str, run: Run, part: Part) -> Upload:
     """Signs the way for one part of `run`. The metadata ties the object to the run, and is signed with it."""
     metadata = {"kaos-run": run.id, "kaos-parts": ",".join(run.expected)}
     if part.size <= PART_BYTES:
-        url = await bucket.presign_put(part.key, metadata, _VALID_SECONDS)
         headers = {f"x-amz-meta-{name}": value for name, value in metadata.items()}
+        target = {"Bucket": inbox, "Key": part.key, "Metadata": metadata}
+        url = await bucket.call(lambda client: client.generate_presigned_url("put_object", target, _VALID_SECONDS))
         return Upload(kind=part.kind, key=part.key, headers=headers, url=url)
-    upload = await bucket.create_multipart(part.key, metadata)
-    count = -(-part.size // PART_BYTES)
-    urls = await bucket.presign_parts(part.key, upload, count, _VALID_SECONDS)
-    return Upload(
-        kind=part.kind, key=part.key, multipart=Multipart(upload_id=upload, part_size=PART_BYTES, urls=urls)
+    multipart = await bucket.call(lambda client: _in_parts(client, inbox, part, metadata))
+    return Upload(kind=part.kind, key=part.key, multipart=multipart)
+
+
+def _in_parts(client: "S3Client", inbox: str, part: Part, metadata: dict[str, str]) -> Multipart:
+    upload = client.create_multipart_upload(Bucket=inbox, Key=part.key, Metadata=metadata)["UploadId"]
+    target = {"Bucket": inbox, "Key": part.key, "UploadId": upload}
+    urls = [
+        client.generate_presigned_url("upload_part", target | {"PartNumber": number}, _VALID_SECONDS)
+        for number in range(1, -(-part.size // PART_BYTES) + 1)
+    ]
+    return Multipart(upload_id=upload, part_size=PART_BYTES, urls=urls)
+
+
+def _join(client: "S3Client", inbox: str, completion: Completion) -> None:
+    client.complete_multipart_upload(
+        Bucket=inbox,
+        Key=completion.key,
+        UploadId=completion.upload_id,
+        MultipartUpload={"Parts": [{"ETag": etag, "PartNumber": n} for n, etag in enumerate(completion.etags, 1)]},
     )
+
+
+def _is_of(client: "S3Client", inbox: str, completion: Completion, run: Run) -> bool:
+    """Whether the object is there and of this run: then an earlier call, whose answer was lost, has joined it."""
+    try:
+        return client.head_object(Bucket=inbox, Key=completion.key)["Metadata"].get("kaos-run") == run.id
+    except ClientError:
+        return False

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from functions.gateway.dependencies import Services, Wired, WorkspaceName
 from shared import workspaces
+from shared.errors import NotFound
 from shared.runs import Inputs, Run
 from shared.workspaces import Workspace
 
@@ -59,7 +60,12 @@ async def show(ws: WorkspaceName, wired: Wired) -> WorkspaceShown:
 
 async def existing(wired: Services, name: str) -> Workspace:
     """The workspace. Raises NotFound `workspace.unknown`."""
-    return await workspaces.get(wired.bus, name)
+    found = await workspaces.find(wired.bus, name)
+    if found is None:
+        raise NotFound(
+            "workspace.unknown", f"There is no workspace {name}: `kaos workspace create -n {name}` makes it."
+        )
+    return found
 
 
 def _inherited(runs: list[Run]) -> Inputs:

@@ -10,12 +10,11 @@ from python_pachyderm.proto.v2.pfs import pfs_pb2
 from shared.names import PartKind
 from shared.pachyderm import commit_of, is_code
 from shared.runs import Run
+from shared.workspaces import NO_PARAMS
 
-# Branches by which the newest of each input is known. `latest` of repo `build` is the newest image that was built;
-# `none` of repo `params` is the commit with the one empty combination, made with the workspace.
+# Branches by which the newest of each input is known; `latest` of repo `build` is the newest image that was built.
 NEWEST_IMAGE = "latest"
 NEWEST_DATA = "master"
-NO_PARAMS = "none"
 
 
 @dataclass(frozen=True)
