@@ -37,7 +37,8 @@ def _presented(header: str) -> bytes:
     scheme, _, rest = header.partition(" ")
     match scheme.lower():
         case "bearer":
-            return rest.strip().encode("latin-1")
+            # MinIO's token may be configured with or without its scheme; JuiceFS's copy of it sends both.
+            return rest.strip().removeprefix("Bearer ").encode("latin-1")
         case "basic":
             try:
                 return base64.b64decode(rest, validate=True).partition(b":")[2]
