@@ -1,0 +1,33 @@
+"""What a bundle is, whatever archive it came in: its tree hash and its id. Light to import: the CLI uses it too."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+# As many digits as people read: 7 hex digits are 28 bits, and the branch `b-<hash16>` tells the rare twins apart.
+SHORT_DIGITS: Final = 7
+
+
+@dataclass(frozen=True, order=True)
+class Entry:
+    """A file of a bundle: path relative to the bundle's root with `/`, x-bit, SHA-256 of its content in hex, bytes."""
+
+    path: str
+    executable: bool
+    sha256: str
+    size: int
+
+
+def tree_hash(entries: Iterable[Entry]) -> str:
+    """SHA-256 in hex over sorted (path, x-bit, content hash): independent of archive format, order and timestamps."""
+    digest = hashlib.sha256()
+    for entry in sorted(entries):
+        # NUL ends the path: no path holds one, so no two trees write the same bytes.
+        digest.update(f"{entry.path}\0{'x' if entry.executable else '-'}{entry.sha256}\n".encode())
+    return digest.hexdigest()
+
+
+def bundle_id(name: str, tree: str) -> str:
+    """`<name>:<hash7>`, as in `mnist:e23a2f1`."""
+    return f"{name}:{tree[:SHORT_DIGITS]}"
