@@ -7,7 +7,7 @@ from shared.errors import Reject
 from shared.runs import Options
 
 # Kubernetes quantities of memory. Not `m`: 512m means half a byte there, and is always a mistake for 512M.
-_QUANTITY: Final = re.compile(r"(\d{1,15})(\.\d{1,9})?(?:[eE](\d{1,2}))?(Ki|Mi|Gi|Ti|k|M|G|T)?\Z")
+_QUANTITY: Final = re.compile(r"([0-9]{1,15})(\.[0-9]{1,9})?(?:[eE]([0-9]{1,2}))?(Ki|Mi|Gi|Ti|k|M|G|T)?\Z")
 _UNITS: Final = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12} | {
     "Ki": 2**10,
     "Mi": 2**20,

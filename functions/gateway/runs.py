@@ -34,8 +34,10 @@ class PartWanted(_Strict):
     size: int = Field(gt=0)
 
 
-class OptionsWanted(_Strict, Options):
+class OptionsWanted(Options):
     """Options, without the tolerance that old records need."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
 class Submission(_Strict):
