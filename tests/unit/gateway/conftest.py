@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pytest
@@ -26,7 +26,7 @@ class Stream:
     published: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
     down: bool = False
 
-    async def publish(self, subject: str, payload: bytes, *, timeout: float, headers: dict[str, str]) -> None:
+    async def publish(self, subject: str, payload: bytes, *, timeout: float, headers: dict[str, str]) -> None:  # noqa: ASYNC109  # nats-py names it so
         if self.down:
             raise NoRespondersError
         self.published[headers["Nats-Msg-Id"]] = (subject, json.loads(payload))
@@ -63,16 +63,26 @@ def settings() -> Settings:
     return Settings.model_validate({"api_token": "open", "webhook_token": "sesame"})
 
 
-@pytest.fixture
-def api(stream: Stream, settings: Settings) -> FastAPI:
-    bus = Bus(cast("Client", None), cast("JetStreamContext", stream), "test")
+@pytest.fixture(scope="session")
+def built() -> FastAPI:
+    """Building the app takes longer than most tests of it."""
+    bus = Bus(cast("Client", None), cast("JetStreamContext", None), "test")
     return app(
-        settings=settings,
+        settings=Settings(),
         bus=bus,
         runs=cast("Runs", None),
         pachyderm=cast("Pachyderm", None),
         bucket=cast("Bucket", None),
     )
+
+
+@pytest.fixture
+def api(built: FastAPI, stream: Stream, settings: Settings) -> FastAPI:
+    """The app as if it were built over these."""
+    services = built.state.services
+    bus = replace(services.bus, stream=cast("JetStreamContext", stream))
+    built.state.services = replace(services, bus=bus, settings=settings)
+    return built
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def test_nothing_of_its_owner_is_passed_on() -> None:
 @pytest.mark.parametrize("kept", [100, 600, 1000, 512 + 5000])
 def test_a_source_that_ends_early_is_not_made_whole(kept: int) -> None:
     source = made(("a", b"1" * 10_000))
-    with pytest.raises(BrokenArchive):
+    with pytest.raises(BrokenArchive):  # the loop is what raises
         b"".join(renamed(io.BytesIO(source[:kept]), str))
 
 
@@ -81,7 +81,7 @@ class _Endless:
 
 def test_memory_does_not_grow_with_the_archive() -> None:
     peaks = []
-    for entries in (500, 5_000):
+    for entries in (300, 1_500):
         tracemalloc.start()
         for _ in gathered(renamed(_Endless(entries), str)):
             pass
@@ -97,7 +97,7 @@ async def test_blocks_arrive_in_order_and_errors_too() -> None:
         raise BrokenArchive("midway")
 
     seen = b""
-    with pytest.raises(BrokenArchive):
+    with pytest.raises(BrokenArchive):  # noqa: PT012  # the loop is what raises
         async for block in stepped(pieces()):
             seen += block
     assert len(seen) == 2 * BLOCK_BYTES

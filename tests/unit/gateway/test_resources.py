@@ -35,7 +35,7 @@ def test_amounts(quantity: str, size: int) -> None:
         "NaN",
         "inf",
         "0x10",
-        "１Gi",
+        "\uff11Gi",
         "1Gi\n",
         "9" * 16,
         "33Ti",

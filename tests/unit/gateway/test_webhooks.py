@@ -37,8 +37,19 @@ async def test_where_nats_does_not_acknowledge_the_store_must_tell_it_again(ask:
 
 @pytest.mark.parametrize(
     "token",
-    ["", "Bearer", "Bearer wrong", "Bearer sesame2", "bearer open", "sesame", "Basic sesame", "Basic !", "Digest sesame", "Bearer sésame"],
-)  # fmt: skip
+    [
+        "",
+        "Bearer",
+        "Bearer wrong",
+        "Bearer sesame2",
+        "bearer open",
+        "sesame",
+        "Basic sesame",
+        "Basic !",
+        "Digest sesame",
+        "Bearer sésame",
+    ],
+)
 async def test_without_the_token_nothing_is_read(ask: Any, stream: Any, token: str) -> None:
     answer = await ask("POST", "/webhooks/s3", b"{", token=token)
     assert (answer.status, answer.code) == (401, "auth.token")
