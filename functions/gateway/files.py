@@ -92,7 +92,7 @@ def _used(client: Client, run: Run, repos: tuple[str, ...]) -> Any:
             [info] = client.inspect_commit(commit, pfs_pb2.CommitState.STARTED)
         except grpc.RpcError as error:
             if is_code(error, grpc.StatusCode.NOT_FOUND):
-                return None
+                continue  # deleted since: what is left of the lineage may still lead there
             raise
         upstream.extend(info.direct_provenance)
     return None

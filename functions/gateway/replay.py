@@ -21,9 +21,9 @@ from shared.bus import Bus
 
 # At 16 KiB a line at most: 2 MiB for a reader who is far behind.
 _PAGE: Final = 128
-# A longer pull gains nothing, and some servers lose the reply to very long ones.
-_PULL_SECONDS: Final = 5.0
-# The server forgets our consumer when we have died: six pulls.
+# How soon a consumer that the server has lost is noticed; each idle reader costs two requests in this time.
+_PULL_SECONDS: Final = 2.0
+# The server forgets our consumer when we have died: fifteen pulls.
 _INACTIVE_SECONDS: Final = 30.0
 _RESUME_SECONDS: Final = 0.5
 # Notices within this time what was recorded but not told.

@@ -1,0 +1,103 @@
+"""Event streams: the past, then the present, each event once, to the run's end."""
+
+import asyncio
+from typing import Any
+
+from shared.events import CommitFinished, JobStarted, ObjectCreated, RunChanged, RunState
+from shared.progress import advance
+
+RUN = "01jd0000000000000000000000"
+OTHER = "01jd0000000000000000000001"
+PATH = f"/v1/workspaces/mnist/runs/{RUN}/events"
+
+
+def changed(state: RunState, run: str = RUN, workspace: str = "mnist") -> RunChanged:
+    return RunChanged(workspace=workspace, run=run, state=state)
+
+
+async def test_a_run_s_events_are_those_that_name_it(api: Any) -> None:
+    await api.a_run()
+    mine = [
+        changed("received"),
+        ObjectCreated(
+            workspace="mnist", bucket="b", key="k", size=1, etag="e", metadata={"kaos-run": RUN, "kaos-parts": "source"}
+        ),
+        CommitFinished(workspace="mnist", repo="source", commit="c", run=RUN),
+        JobStarted(workspace="mnist", stage="build", pipeline="build", job="j", runs=(OTHER, RUN)),
+    ]
+    others = [
+        changed("received", OTHER),
+        changed("received", RUN, "other"),
+        ObjectCreated(workspace="mnist", bucket="b", key="k2", size=1, etag="e"),
+        CommitFinished(workspace="mnist", repo="source", commit="c2", run=OTHER),
+    ]
+    for event in (*mine, *others):
+        await api.bus.publish(event)
+    told = [event async for event in api.lines(PATH)]
+    assert [event["type"] for event in told] == [event.type for event in mine]
+    assert {event["specversion"] for event in told} == {"1.0"}
+    everything = [event async for event in api.lines("/v1/workspaces/mnist/events")]
+    assert len(everything) == len(mine) + len(others) - 1
+
+
+async def test_following_gives_the_past_then_the_present_and_ends_with_the_run(api: Any) -> None:
+    await api.a_run()
+    await api.bus.publish(changed("received"))
+    states = []
+    async with asyncio.timeout(10):
+        async for event in api.lines(f"{PATH}?follow=true"):
+            states.append(event["data"]["state"])
+            following: dict[str, RunState] = {"received": "ingesting", "ingesting": "building", "building": "failed"}
+            if states[-1] in following:
+                await advance(api.bus, api.runs, "mnist", RUN, following[states[-1]])
+    assert states == ["received", "ingesting", "building", "failed"]
+
+
+async def test_following_a_run_that_is_over_ends(api: Any) -> None:
+    await api.a_run()
+    await advance(api.bus, api.runs, "mnist", RUN, "succeeded")
+    async with asyncio.timeout(10):
+        assert [event["data"]["state"] async for event in api.lines(f"{PATH}?follow=true")] == ["succeeded"]
+
+
+async def test_following_ends_even_where_the_last_event_is_lost(api: Any) -> None:
+    await api.a_run(state="killed")
+    async with asyncio.timeout(10):
+        assert [event async for event in api.lines(f"{PATH}?follow=true")] == []
+
+
+async def test_a_reader_resumes_after_the_last_event_it_saw(api: Any) -> None:
+    path = "/v1/workspaces/mnist/events"
+    for number in range(300):
+        await api.bus.publish(changed("received", f"01jd{number:022}"))
+    seen = [event async for event in api.lines(path)]
+    assert len({event["id"] for event in seen}) == 300
+    cursor = seen[199]["sequence"]
+    assert [event async for event in api.lines(f"{path}?after={cursor}")] == seen[200:]
+
+
+async def test_a_reader_who_leaves_leaves_nothing_behind(api: Any) -> None:
+    await api.bus.publish(changed("received"))
+    lines = api.lines("/v1/workspaces/mnist/events?follow=true")
+    assert (await anext(lines))["data"]["state"] == "received"
+    consumers = await api.bus.stream.consumers_info("kaos-events")
+    declared = {info.name for info in consumers if info.config.durable_name}
+    assert len(consumers) == len(declared) + 1
+    await lines.aclose()
+    async with asyncio.timeout(10):
+        while {info.name for info in await api.bus.stream.consumers_info("kaos-events")} != declared:  # noqa: ASYNC110  # the server tells nobody
+            await asyncio.sleep(0.02)  # the server notices that the reader is gone
+
+
+async def test_a_reader_goes_on_when_its_consumer_is_lost(api: Any) -> None:
+    """As when the server restarts: such consumers live in its memory."""
+    await api.bus.publish(changed("received"))
+    lines = api.lines("/v1/workspaces/mnist/events?follow=true")
+    assert (await anext(lines))["data"]["state"] == "received"
+    for info in await api.bus.stream.consumers_info("kaos-events"):
+        if not info.config.durable_name:
+            await api.bus.stream.delete_consumer("kaos-events", info.name)
+    await api.bus.publish(changed("ingesting"))
+    async with asyncio.timeout(20):
+        assert (await anext(lines))["data"]["state"] == "ingesting"
+    await lines.aclose()

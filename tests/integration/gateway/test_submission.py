@@ -1,0 +1,103 @@
+"""From a submission to the event that wakes ingest, through a real object store and its notifications."""
+
+import asyncio
+import json
+from typing import Any
+
+import urllib3
+
+from shared.bus import Bus
+from shared.events import RunChanged
+
+RUNS = "/v1/workspaces/mnist/runs"
+
+
+async def created(bus: Bus, run: str) -> dict[str, Any]:
+    """The event of an object that came in for `run`."""
+    events = await bus.stream.subscribe("kaos.mnist.object.created", stream="kaos-events", ordered_consumer=True)
+    async with asyncio.timeout(10):
+        while True:
+            event: dict[str, Any] = json.loads((await events.next_msg(timeout=10)).data)
+            if event["data"]["metadata"].get("kaos-run") == run or not event["data"]["metadata"]:
+                await events.unsubscribe()
+                return event
+
+
+async def put(url: str, body: bytes, headers: dict[str, str] | None = None) -> urllib3.BaseHTTPResponse:
+    return await asyncio.to_thread(lambda: urllib3.request("PUT", url, body=body, headers=headers, retries=False))
+
+
+async def test_what_is_uploaded_as_told_becomes_an_event_of_its_run(api: Any, store: Any) -> None:
+    parts = [{"kind": "source", "filename": "m.zip", "size": 5}, {"kind": "data", "filename": "d.tar.gz", "size": 5}]
+    status, submitted = await api.ask("POST", RUNS, {"parts": parts, "options": {"parallelism": 2, "memory": "1Gi"}})
+    assert status == 201
+    run, uploads = submitted["run"], submitted["uploads"]
+    assert (run["state"], run["expected"], run["options"]["memory"]) == ("received", ["source", "data"], "1Gi")
+    assert [upload["key"] for upload in uploads] == ["mnist/source/m.zip", "mnist/data/d.tar.gz"]
+    assert (await put(uploads[0]["url"], b"hello", uploads[0]["headers"])).status == 200
+    event = await created(api.bus, run["id"])
+    assert event["data"]["key"] == "mnist/source/m.zip"
+    assert event["data"]["metadata"]["kaos-parts"] == "source,data"
+
+
+async def test_the_run_is_signed_into_the_address(api: Any) -> None:
+    part = {"kind": "source", "filename": "m.zip", "size": 5}
+    _, submitted = await api.ask("POST", RUNS, {"parts": [part]})
+    [upload] = submitted["uploads"]
+    for headers in ({}, upload["headers"] | {"x-amz-meta-kaos-run": "other"}):
+        assert (await put(upload["url"], b"hello", headers)).status in {400, 403}
+
+
+async def test_a_run_whose_objects_never_come_stays_visible_as_received(api: Any) -> None:
+    _, submitted = await api.ask("POST", RUNS, {"parts": [{"kind": "source", "filename": "m.zip", "size": 5}]})
+    run = submitted["run"]
+    assert (await api.ask("GET", f"{RUNS}?state=received"))[1]["runs"] == [run]
+    assert (await api.ask("GET", f"{RUNS}?state=training"))[1]["runs"] == []
+    assert await api.ask("GET", f"{RUNS}/{run['id']}") == (200, run)
+    [told] = [event async for event in api.lines(f"{RUNS}/{run['id']}/events")]
+    assert (told["type"], told["data"]["state"]) == (RunChanged.type, "received")
+
+
+async def test_a_large_bundle_goes_up_in_parts(api: Any, store: Any) -> None:
+    part = {"kind": "data", "filename": "big.tar", "size": 65 * 2**20}
+    _, submitted = await api.ask("POST", RUNS, {"parts": [part]})
+    run, [upload] = submitted["run"]["id"], submitted["uploads"]
+    multipart = upload["multipart"]
+    assert (upload["url"], multipart["part_size"], len(multipart["urls"])) == (None, 64 * 2**20, 2)
+    # Smaller pieces than real ones: the store minds only its own minimum of 5 MiB.
+    pieces = [bytes(5 * 2**20), b"end"]
+    etags = [(await put(url, piece)).headers["ETag"] for url, piece in zip(multipart["urls"], pieces, strict=True)]
+    ending = {"key": upload["key"], "upload_id": multipart["upload_id"], "etags": etags}
+    path = f"{RUNS}/{run}/uploads"
+    assert (await api.ask("POST", path, ending | {"key": "mnist/data/other.tar"}))[0] == 404
+    assert (await api.ask("POST", path, ending | {"etags": etags[::-1]}))[1]["error"]["code"] == "upload.incomplete"
+    assert await api.ask("POST", path, ending) == (200, {"key": "mnist/data/big.tar"})
+    assert (await created(api.bus, run))["data"]["size"] == 5 * 2**20 + 3
+    assert store.head_object(Bucket="kaos-inbox", Key="mnist/data/big.tar")["Metadata"]["kaos-run"] == run
+    assert await api.ask("POST", path, ending) == (200, {"key": "mnist/data/big.tar"}), "a repeated ending"
+
+
+async def test_a_bare_object_is_told_too(api: Any, store: Any) -> None:
+    await asyncio.to_thread(lambda: store.put_object(Bucket="kaos-inbox", Key="mnist/data/a b+c é.zip", Body=b"x"))
+    events = await api.bus.stream.subscribe("kaos.mnist.object.created", stream="kaos-events", ordered_consumer=True)
+    event = json.loads((await events.next_msg(timeout=10)).data)
+    await events.unsubscribe()
+    assert event["data"]["key"] == "mnist/data/a b+c é.zip"
+
+
+async def test_a_submission_makes_its_workspace(api: Any, tree: Any) -> None:
+    part = {"kind": "source", "filename": "m.zip", "size": 5}
+    assert (await api.ask("POST", "/v1/workspaces/new/runs", {"parts": [part]}))[0] == 201
+    assert "new" in tree.projects
+
+
+async def test_workspaces(api: Any) -> None:
+    status, mnist = await api.ask("PUT", "/v1/workspaces/mnist")
+    assert (status, mnist["name"]) == (200, "mnist")
+    assert (await api.ask("GET", "/v1/workspaces"))[1] == {"workspaces": [mnist]}
+    await api.a_run(inputs={"source": "m:1", "data": "d:1", "image": "i"}, state="succeeded")
+    inputs = {"source": "m:1", "data": "d:1", "params": "", "image": "i"}
+    assert await api.ask("GET", "/v1/workspaces/mnist") == (200, mnist | {"runs": 1, "inputs": inputs})
+    for path in ("", "/runs", "/events"):
+        status, answer = await api.ask("GET", f"/v1/workspaces/nowhere{path}")
+        assert (status, answer["error"]["code"]) == (404, "workspace.unknown")
