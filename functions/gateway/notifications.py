@@ -5,21 +5,23 @@
     Amazon EventBridge       {"detail-type": "Object Created", …}      key as it is
     Ceph RGW                 {"Records": [{"eventSource": "ceph:s3"}]}   key as it is
 
+An event's time is the store's: told again, even days later, it is the same event to the last byte.
 One body may speak of several objects, of removals, or of nothing (`s3:TestEvent`). What will never concern kaos is
 counted and passed over, because a store repeats for ever what is refused; only what is no notification is refused.
 """
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 from urllib.parse import unquote_plus, urlsplit
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from functions.gateway import strict_json
 from functions.gateway.errors import Refused, sentence
 from shared.errors import Reject
-from shared.events import ObjectCreated
+from shared.events import Event, ObjectCreated, new_event
 from shared.names import workspace_name
 
 # These say that something about an old object has changed; MinIO counts them as creations.
@@ -37,7 +39,7 @@ class Notification:
     `confirm` is the address at which a person confirms an SNS subscription.
     """
 
-    created: tuple[ObjectCreated, ...] = ()
+    created: tuple[Event[ObjectCreated], ...] = ()
     ignored: int = 0
     confirm: str = ""
 
@@ -47,6 +49,10 @@ def _metadata(value: Any) -> Any:
     if isinstance(value, list) and all(isinstance(item, dict) for item in value):
         return {item.get("key"): item.get("val") for item in value}
     return {} if value is None else value
+
+
+# Before S3 there were no notifications; a run's id has the time in it, which must fit.
+_Time = Annotated[AwareDatetime, Field(gt=datetime(2006, 1, 1, tzinfo=UTC))] | None
 
 
 class _Model(BaseModel):
@@ -77,7 +83,13 @@ class _Record(_Model):
     version: str = Field(default="2.0", validation_alias="eventVersion")
     source: str = Field(default="", validation_alias="eventSource")
     name: str = Field(validation_alias="eventName")
+    time: _Time = Field(default=None, validation_alias="eventTime", strict=False)
     s3: _Entity
+
+
+class _Bridged(_Model):
+    time: _Time = Field(default=None, strict=False)
+    detail: _Entity
 
 
 class _Sns(_Model):
@@ -96,10 +108,11 @@ def read(body: bytes | str, *, bucket: str) -> Notification:
                 return _from_records(records, bucket)
             case {"Type": str(), "TopicArn": str()}:
                 return _from_sns(_Sns.model_validate(value), bucket)
-            case {"detail-type": str(kind), "detail": dict(detail)}:
+            case {"detail-type": str(kind), "detail": dict()}:
                 if kind != "Object Created":
                     return Notification(ignored=1)
-                return _collect([_created(_Entity.model_validate(detail), bucket, encoded=False)])
+                bridged = _Bridged.model_validate(value)
+                return _collect([_created(bridged.detail, bridged.time, bucket, encoded=False)])
             case {"Event": "s3:TestEvent"}:
                 return Notification(ignored=1)
     except ValidationError as error:
@@ -111,7 +124,7 @@ def read(body: bytes | str, *, bucket: str) -> Notification:
 
 
 def _from_records(records: list[Any], bucket: str) -> Notification:
-    found: list[ObjectCreated | None] = []
+    found: list[Event[ObjectCreated] | None] = []
     for record in records:
         name = str(record.get("eventName", "")).removeprefix("s3:") if isinstance(record, dict) else ""
         if name and (not name.startswith("ObjectCreated:") or name in _NOT_CONTENT):
@@ -120,7 +133,7 @@ def _from_records(records: list[Any], bucket: str) -> Notification:
         valid = _Record.model_validate(record)
         if valid.version.partition(".")[0] != "2":
             raise Refused(400, "notification.version", f"Notifications of version {valid.version[:20]} are not known.")
-        found.append(_created(valid.s3, bucket, encoded=valid.source != "ceph:s3"))
+        found.append(_created(valid.s3, valid.time, bucket, encoded=valid.source != "ceph:s3"))
     return _collect(found)
 
 
@@ -135,12 +148,12 @@ def _from_sns(message: _Sns, bucket: str) -> Notification:
     return Notification(ignored=1, confirm=message.subscribe if message.type == "SubscriptionConfirmation" else "")
 
 
-def _collect(found: list[ObjectCreated | None]) -> Notification:
+def _collect(found: list[Event[ObjectCreated] | None]) -> Notification:
     created = tuple(event for event in found if event is not None)
     return Notification(created, len(found) - len(created))
 
 
-def _created(entity: _Entity, bucket: str, *, encoded: bool) -> ObjectCreated | None:
+def _created(entity: _Entity, time: datetime | None, bucket: str, *, encoded: bool) -> Event[ObjectCreated] | None:
     """The event; None for another bucket, a folder marker, and a key that lies in no workspace."""
     stored = entity.object
     try:
@@ -150,7 +163,7 @@ def _created(entity: _Entity, bucket: str, *, encoded: bool) -> ObjectCreated | 
         return None
     if entity.bucket.name != bucket or "/" not in key or key.endswith("/"):
         return None
-    return ObjectCreated(
+    data = ObjectCreated(
         workspace=workspace,
         bucket=bucket,
         key=key,
@@ -160,3 +173,4 @@ def _created(entity: _Entity, bucket: str, *, encoded: bool) -> ObjectCreated | 
         version="" if stored.version == "null" else stored.version,
         metadata={name.lower().removeprefix(_METADATA_PREFIX): text for name, text in stored.metadata.items()},
     )
+    return new_event(data, source="gateway", time=time)

@@ -18,6 +18,7 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from shared.bus import Bus
+from shared.errors import Unreachable
 
 # At 16 KiB a line at most: 2 MiB for a reader who is far behind.
 _PAGE: Final = 128
@@ -79,14 +80,21 @@ async def until(messages: Messages, end: Awaitable[Any]) -> Messages:
 
 
 async def when(bus: Bus, workspace: str, run: str, condition: Callable[[], Awaitable[bool]]) -> None:
-    """Returns when `condition` holds; looks each time the run's state changes, and every two seconds."""
+    """Returns when `condition` holds; looks each time the run's state changes, and every two seconds.
+
+    A condition that cannot be looked at because a server is away does not hold yet.
+    """
     told = await bus.client.subscribe(f"kaos.{workspace}.run.{run}.*")
     try:
-        while not await condition():
+        while True:
+            with contextlib.suppress(NatsError, TimeoutError, Unreachable):
+                if await condition():
+                    return
             with contextlib.suppress(NatsTimeoutError, TimeoutError):
                 await told.next_msg(timeout=_LOOK_AGAIN_SECONDS)
     finally:
-        await told.unsubscribe()
+        with contextlib.suppress(NatsError):
+            await told.unsubscribe()
 
 
 class _Gap(Exception):

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from typing import Any, Final, NoReturn
 
 from fastapi import Request
@@ -14,6 +15,7 @@ MAX_BYTES: Final = 2**20
 MAX_DEPTH: Final = 32
 # 2^63 has 19 digits; a sign makes 20.
 _MAX_DIGITS: Final = 20
+_HALF: Final = re.compile("[\ud800-\udfff]")
 
 
 async def read(request: Request, limit: int = MAX_BYTES) -> bytes:
@@ -56,7 +58,7 @@ def _inspect(value: Any) -> None:
                 following += (*item.keys(), *item.values())
             elif isinstance(item, list):
                 following += item
-            elif isinstance(item, str) and any("\ud800" <= character <= "\udfff" for character in item):
+            elif isinstance(item, str) and not item.isascii() and _HALF.search(item):
                 raise Refused(400, "json.surrogate", "The body has half of a surrogate pair in a string.")
         if not following:
             return

@@ -27,7 +27,7 @@ async def receive(request: Request, wired: Wired) -> JSONResponse:
     does not acknowledge every event the answer is 503, and the store repeats the whole.
     """
     told = notifications.read(await strict_json.read(request), bucket=wired.settings.inbox_bucket)
-    await asyncio.gather(*(wired.bus.publish(event) for event in told.created))
+    await asyncio.gather(*(wired.bus.forward(event) for event in told.created))
     if told.confirm:
         log.warning("webhook.sns-confirmation", open_this_to_confirm=told.confirm)
     if told.ignored:

@@ -162,7 +162,7 @@ def store_url(port: int) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def store(store_url: str) -> Any:
     """A boto3 client of a store with both buckets, of which the inbox notifies."""
-    settings = _settings(store_url, "nats://unused", "127.0.0.1:1")
+    settings = _settings(store_url, "127.0.0.1:1")
     bucket = shared.bucket.connect(settings)
     for name in (settings.inbox_bucket, settings.logs_bucket):
         bucket.client.create_bucket(Bucket=name)
@@ -189,17 +189,16 @@ async def tree() -> AsyncIterator[Tree]:
 
 
 @pytest.fixture
-async def api(bus: Bus, store_url: str, store: Any, tree: Tree, nats_url: str, port: int) -> AsyncIterator[Api]:  # noqa: PLR0917
+async def api(bus: Bus, store_url: str, store: Any, tree: Tree, port: int) -> AsyncIterator[Api]:
     """The gateway, served by uvicorn in this loop; workspace mnist exists."""
-    settings = _settings(store_url, nats_url, tree.address)  # type: ignore[attr-defined]
+    settings = _settings(store_url, tree.address)  # type: ignore[attr-defined]
     bucket, pachyderm, runs = shared.bucket.connect(settings), shared.pachyderm.connect(settings), await bus.runs()
     served = app(settings=settings, bus=bus, runs=runs, pachyderm=pachyderm, bucket=bucket)
-    server = uvicorn.Server(uvicorn.Config(served, host="127.0.0.1", port=port, log_config=None, lifespan="off"))
-    running = asyncio.create_task(server.serve())
+    # A socket that listens already: who asks before uvicorn is ready waits in its backlog.
+    listening = socket.create_server(("127.0.0.1", port))
+    server = uvicorn.Server(uvicorn.Config(served, log_config=None, lifespan="off"))
+    running = asyncio.create_task(server.serve([listening]))
     asked = Api(f"http://127.0.0.1:{port}", runs, bus)
-    async with asyncio.timeout(10):
-        while not server.started:  # noqa: ASYNC110  # nothing tells of it
-            await asyncio.sleep(0.005)  # uvicorn has no event for it
     status, _ = await asked.ask("PUT", "/v1/workspaces/mnist")
     assert status == 201
     yield asked
@@ -210,10 +209,9 @@ async def api(bus: Bus, store_url: str, store: Any, tree: Tree, nats_url: str, p
     asked.pool.clear()
 
 
-def _settings(store_url: str, nats_url: str, pachyderm: str) -> Settings:
+def _settings(store_url: str, pachyderm: str) -> Settings:
     return Settings.model_validate(
         {
-            "nats_url": nats_url,
             "pachyderm_address": pachyderm,
             "s3_endpoint": store_url,
             "s3_access_key": STORE_KEY,

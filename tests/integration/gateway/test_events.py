@@ -80,13 +80,10 @@ async def test_a_reader_who_leaves_leaves_nothing_behind(api: Any) -> None:
     await api.bus.publish(changed("received"))
     lines = api.lines("/v1/workspaces/mnist/events?follow=true")
     assert (await anext(lines))["data"]["state"] == "received"
-    consumers = await api.bus.stream.consumers_info("kaos-events")
-    declared = {info.name for info in consumers if info.config.durable_name}
-    assert len(consumers) == len(declared) + 1
+    gone = await api.bus.client.subscribe("$JS.EVENT.ADVISORY.CONSUMER.DELETED.kaos-events.*")
     await lines.aclose()
-    async with asyncio.timeout(10):
-        while {info.name for info in await api.bus.stream.consumers_info("kaos-events")} != declared:  # noqa: ASYNC110  # the server tells nobody
-            await asyncio.sleep(0.02)  # the server notices that the reader is gone
+    await gone.next_msg(timeout=10)
+    assert all(info.config.durable_name for info in await api.bus.stream.consumers_info("kaos-events"))
 
 
 async def test_a_reader_goes_on_when_its_consumer_is_lost(api: Any) -> None:
