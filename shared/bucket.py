@@ -22,6 +22,7 @@ T = TypeVar("T")
 # Small objects take milliseconds; a few large ones must not hold up the rest.
 _THREADS = 16
 _CHUNK_BYTES = 1 << 20
+_NOT_FOUND, _PRECONDITION_FAILED = 404, 412  # HTTP's own numbers
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,21 @@ class Bucket:
         try:
             await self.call(work)
         except ClientError as error:
-            if _status(error) in {404, 412}:
+            if _status(error) in {_NOT_FOUND, _PRECONDITION_FAILED}:
                 raise NotFound(
                     "object.gone", f"The object {key} was replaced or removed before it was read."
                 ) from error
             raise
+
+    async def metadata(self, bucket: str, key: str) -> dict[str, str]:
+        """The object's own metadata, keys in lower case. Raises NotFound `object.gone`."""
+        try:
+            found = await self.call(lambda client: client.head_object(Bucket=bucket, Key=key)["Metadata"])
+        except ClientError as error:
+            if _status(error) == _NOT_FOUND:
+                raise NotFound("object.gone", f"The object {key} was removed before it was read.") from error
+            raise
+        return {name.lower(): value for name, value in found.items()}
 
     async def upload(self, bucket: str, key: str, path: Path) -> None:
         """Stores the file, in parts where it is large."""
@@ -69,7 +80,7 @@ class Bucket:
         try:
             body = (await self.call(lambda client: client.get_object(Bucket=bucket, Key=key)))["Body"]
         except ClientError as error:
-            if _status(error) == 404:  # noqa: PLR2004  # HTTP's own number
+            if _status(error) == _NOT_FOUND:
                 return None
             raise
         return body.iter_lines(_CHUNK_BYTES)

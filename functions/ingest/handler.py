@@ -41,20 +41,26 @@ async def ingest(
     dropped = event.data
     key = inbox_key(dropped.key)
     await ensure(pachyderm, bus, key.workspace)
-    run = await _run_of(event, key, runs)
+    try:
+        run = await _run_of(event, key, runs, bucket)
+    except NotFound as gone:
+        raise Reject(gone.code, gone.message) from gone
     try:
         await _store(dropped, key, run, pachyderm=pachyderm, runs=runs, bus=bus, bucket=bucket, settings=settings)
-    except Reject as reason:
-        # Here and not in the consumer: a bare object's event names no run, the record made for it does.
-        await reject(bus, runs, run.workspace, run.id, reason)
+    except (Reject, NotFound) as reason:
+        # Here and not in the consumer: a bare object's event names no run, the record made for it does. NotFound: the
+        # object was replaced or removed; what replaced it has an event of its own.
+        await reject(bus, runs, run.workspace, run.id, Reject(reason.code, reason.message))
 
 
-async def _run_of(event: Event[ObjectCreated], key: InboxKey, runs: Runs) -> Run:
+async def _run_of(event: Event[ObjectCreated], key: InboxKey, runs: Runs, bucket: Bucket) -> Run:
     """The submission that the object's metadata names, else a run of this one part, made here.
 
     Metadata is the client's word: a run of another workspace, or one that expects no such part, is not believed.
     """
-    named = event.data.metadata.get("kaos-run", "")
+    # Notifications of multipart uploads (JuiceFS), and all of AWS's, carry no metadata: the object itself does.
+    metadata = event.data.metadata or await bucket.metadata(event.data.bucket, event.data.key)
+    named = metadata.get("kaos-run", "")
     if named:
         try:
             run = await runs.get(key.workspace, named)
