@@ -1,0 +1,112 @@
+"""`kaos train info`: one run: its stages and their time, and its models, best first."""
+
+import json
+from typing import Final
+
+import click
+
+from kaos.cli import runs, terminal
+from kaos.cli.options import as_json, chosen, client, in_workspace, of_run, workspace_of
+from kaos.cli.terminal import safe
+from kaos.cli.wire import Run, Trial
+
+_PAGE: Final = 10
+
+
+@click.command()
+@of_run
+@click.option("-s", "--sort", "metric", default="", help="Metric to sort by; else the first by name.")
+@click.option("--ascending", is_flag=True, help="Lowest first, as for a loss.")
+@click.option("-p", "--page", type=click.IntRange(min=1), default=1, help="Page of models, from 1.")
+@in_workspace
+@as_json
+def info(*, ind: int | None, run: str, metric: str, ascending: bool, page: int, workspace: str, as_json: bool) -> None:
+    """A run's stages, its models and their metrics: the newest run's without -i or -r."""
+    found = chosen(client(), workspace_of(workspace), ind, run)
+    metrics = sorted({name for trial in found["trials"] for name in trial["metrics"]})
+    if metric and metric not in metrics:
+        raise click.UsageError(f"The run has no metric {metric!r}; it has: {', '.join(metrics) or 'none'}.")
+    metric = metric or next(iter(metrics), "")
+    found["trials"] = ranked(found["trials"], metric, ascending=ascending)
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    _summary(found, metrics)
+    _stages(found)
+    _models(found, metric, page)
+
+
+def ranked(trials: list[Trial], metric: str, *, ascending: bool) -> list[Trial]:
+    """Best first: numbers before text before nothing; equal ones in the order of their ids."""
+
+    def key(trial: Trial) -> tuple[int, float, str, str]:
+        value = trial["metrics"].get(metric)
+        if isinstance(value, int | float) and value == value:  # noqa: PLR0124 - NaN is no score
+            return 0, (value if ascending else -value), "", trial["id"]
+        return (1, 0.0, value, trial["id"]) if isinstance(value, str) else (2, 0.0, "", trial["id"])
+
+    return sorted(trials, key=key)
+
+
+def parameters(params: dict[str, object]) -> str:
+    """`degree=3, kernel=rbf`; a dash for none."""
+    texts = (
+        f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in sorted(params.items())
+    )
+    return ", ".join(texts) or "-"
+
+
+def score(value: float | str | None) -> str:
+    """A metric in at most six digits."""
+    return "-" if value is None else f"{value:.6g}" if isinstance(value, int | float) else value
+
+
+def _summary(run: Run, metrics: list[str]) -> None:
+    facts = {
+        "Run": run["id"],
+        "Job ID": run["train"]["job"] or "-",
+        "Submitted": terminal.clock(run["created"]),
+        "Process time": terminal.duration(runs.seconds(run)),
+        "State": run["state"] + (" (nothing new to train)" if run["train"]["skipped"] else ""),
+        "Available metrics": ", ".join(metrics) or "-",
+    }
+    if run["error"]:
+        facts["Reason"] = f"{run['error']['message']} [{run['error']['code']}]"
+    terminal.facts(facts)
+
+
+def _stages(run: Run) -> None:
+    """Where the time went: `overhead` is what kaos needed around the stages' own work."""
+    rows, worked = [], 0.0
+    for name, job in (("build", run["build"]), ("train", run["train"])):
+        taken = runs.job_seconds(job)
+        if job["job"]:
+            worked += taken or 0.0
+            rows.append((name, job["state"], terminal.duration(taken) if taken is not None else "-", job["job"]))
+    if rows:
+        rows.append(("overhead", "", terminal.duration(runs.seconds(run) - worked), ""))
+        terminal.table("STAGES", ("stage", "state", "time", "job_id"), rows)
+
+
+def _models(run: Run, metric: str, page: int) -> None:
+    shown = run["trials"][(page - 1) * _PAGE : page * _PAGE]
+    if not shown:
+        return
+    headers = ("code", "data", "model_id", "hyperparams", "state", f"score ({metric})" if metric else "score")
+    code, data = (f"/{run['inputs'][kind]}" if run["inputs"][kind] else "-" for kind in ("source", "data"))
+    rows = [
+        (
+            code,
+            data,
+            trial["model"] or "-",
+            parameters(trial["params"]),
+            trial["state"],
+            score(trial["metrics"].get(metric)),
+        )
+        for trial in shown
+    ]
+    pages = -(-len(run["trials"]) // _PAGE)
+    terminal.table(f"TRAINED MODELS ({len(run['trials'])}, page {page} of {pages})", headers, rows)
+    for trial in shown:
+        if trial["reason"]:
+            click.echo(f"{trial['id']}: {safe(trial['reason'])}")

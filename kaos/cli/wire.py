@@ -1,0 +1,132 @@
+"""The gateway's answers, as types. Plain dictionaries: pydantic would take longer to import than a command to run."""
+
+from typing import Literal, NotRequired, TypedDict
+
+PartKind = Literal["source", "data", "manifest", "params"]
+Stage = Literal["build", "train"]
+
+# A run in one of these never changes again.
+FINAL = frozenset({"succeeded", "failed", "killed", "rejected"})
+
+
+class Part(TypedDict):
+    """One bundle of a submission; `bundle` and `commit` are empty until it is ingested."""
+
+    kind: PartKind
+    name: str
+    size: int
+    bundle: str
+    commit: str
+    known: bool
+
+
+class Job(TypedDict):
+    """A stage's job; `job` is empty where there is none yet. Times are ISO 8601."""
+
+    job: str
+    state: str
+    started: str | None
+    finished: str | None
+    skipped: bool
+    reason: str
+
+
+class Trial(TypedDict):
+    """One combination of hyperparameters, and its model (empty where it made none)."""
+
+    id: str
+    model: str
+    state: str
+    params: dict[str, object]
+    metrics: dict[str, float | str]
+    seconds: float | None
+    reason: str
+
+
+class Inputs(TypedDict):
+    """Bundle ids, and the name of the image."""
+
+    source: str
+    data: str
+    params: str
+    image: str
+
+
+class Failure(TypedDict):
+    """A stable code and a sentence."""
+
+    code: str
+    message: str
+
+
+class Run(TypedDict):
+    """One submission followed through all stages. `times`: state → when it was entered."""
+
+    workspace: str
+    id: str
+    state: str
+    created: str
+    expected: list[PartKind]
+    parts: dict[PartKind, Part]
+    inputs: Inputs
+    build: Job
+    train: Job
+    trials: list[Trial]
+    error: Failure | None
+    times: dict[str, str]
+
+
+class Multipart(TypedDict):
+    """Where each part of an upload goes, in order; all but the last have `part_size` bytes."""
+
+    upload_id: str
+    part_size: int
+    urls: list[str]
+
+
+class Upload(TypedDict):
+    """Where one bundle goes: one presigned `url`, or several."""
+
+    kind: PartKind
+    key: str
+    headers: dict[str, str]
+    url: str | None
+    multipart: Multipart | None
+
+
+class Submitted(TypedDict):
+    """A new run and where to put its parts."""
+
+    run: Run
+    uploads: list[Upload]
+
+
+class Workspace(TypedDict):
+    """A workspace; how many runs it has had, and what the next training inherits, where it was asked for by name."""
+
+    name: str
+    created: str
+    runs: NotRequired[int]
+    inputs: NotRequired[Inputs]
+
+
+class Line(TypedDict):
+    """One line that a job wrote; `partial` where the line goes on in the next."""
+
+    stage: str
+    job: str
+    trial: str
+    seq: int
+    time: str
+    text: str
+    partial: NotRequired[bool]
+
+
+class Event(TypedDict):
+    """A CloudEvent; `sequence` resumes a stream after it."""
+
+    id: str
+    type: str
+    time: str
+    sequence: str
+    data: dict[str, object]

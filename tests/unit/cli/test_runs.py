@@ -1,0 +1,170 @@
+"""kaos train list, info, logs, build-logs: what they show, and which run they mean."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.conftest import Call
+from tests.unit.cli.gateway import Gateway, job, line, record, run_id, trial
+
+
+@pytest.fixture
+def three(gateway: Gateway) -> Gateway:
+    """A run in each stage: the newest is being ingested."""
+    gateway.add_workspace("mnist")
+    gateway.workspaces["mnist"]["runs"] = 3
+    gateway.runs = [
+        record(3, "ingesting"),
+        record(2, "failed", build=job("failed", "b" * 32)),
+        record(
+            1,
+            "succeeded",
+            build=job("succeeded", "c" * 32),
+            train=job("succeeded", "a" * 32),
+            expected=["params"],
+            trials=[
+                trial("aaaaaa", params={"degree": 3}, metrics={"accuracy": 0.9, "loss": 0.5}),
+                trial("bbbbbb", params={"degree": 4}, metrics={"accuracy": 0.95, "loss": 0.7}),
+                trial("cccccc", model="", state="failed", reason="exit code 1"),
+            ],
+        ),
+    ]
+    return gateway
+
+
+def test_list_shows_a_table_a_stage(three: Gateway, call: Call) -> None:
+    out = call("train", "list", "-w", "mnist").out
+
+    ingesting, building, training = (out.index(name) for name in ("INGESTING", "BUILDING", "TRAINING"))
+    assert ingesting < out.index(run_id(3)) < building < out.index("b" * 32) < training < out.index("a" * 32)
+    row = out.splitlines()[-1].split()
+    assert row[:4] == ["2", "4.0", "s", "3"]  # the row of the last list, the run's time, its trials
+    assert row[-1] == "succeeded"
+
+
+def test_list_of_nothing_says_what_to_do(gateway: Gateway, call: Call) -> None:
+    gateway.add_workspace("mnist")
+
+    assert "kaos train deploy" in call("train", "list", "-w", "mnist").out
+
+
+def test_list_is_paged(gateway: Gateway, call: Call) -> None:
+    gateway.add_workspace("mnist")
+    gateway.runs = [record(n, "succeeded", train=job("succeeded", f"{n:032}")) for n in range(25, 0, -1)]
+
+    first, second = (call("train", "list", "-w", "mnist", "-p", page).out for page in ("1", "2"))
+
+    assert f"{6:032}" in first
+    assert f"{5:032}" not in first
+    assert "train list -p 2" in first
+    assert f"{5:032}" in second
+    assert second.splitlines()[-1].split()[0] == "24"
+    assert "-p 3" not in second
+
+
+def test_ind_is_a_row_of_the_list_that_was_seen(three: Gateway, call: Call) -> None:
+    call("train", "list", "-w", "mnist")
+    three.runs.insert(0, record(4, "received"))
+
+    assert json.loads(call("train", "info", "-w", "mnist", "-i", "0", "--json").out)["id"] == run_id(3)
+    assert "no row 9" in call("train", "info", "-w", "mnist", "-i", "9").err
+
+
+def test_ind_without_a_list_counts_from_the_newest(three: Gateway, call: Call) -> None:
+    assert json.loads(call("train", "info", "-w", "mnist", "-i", "1", "--json").out)["id"] == run_id(2)
+
+
+@pytest.mark.parametrize("name", [run_id(1), "a" * 32, "c" * 32])
+def test_a_run_has_the_names_of_its_jobs(three: Gateway, call: Call, name: str) -> None:
+    assert json.loads(call("train", "info", "-w", "mnist", "-r", name, "--json").out)["id"] == run_id(1)
+
+
+def test_unknown_runs_and_two_names_are_told_apart(three: Gateway, call: Call) -> None:
+    assert call("train", "info", "-w", "mnist", "-r", "0123").code == 1
+    assert call("train", "info", "-w", "mnist", "-r", run_id(1), "-i", "0").code == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "best"), [((), "bbbbbb"), (("-s", "loss"), "bbbbbb"), (("-s", "loss", "--ascending"), "aaaaaa")]
+)
+def test_info_ranks_models_by_a_metric(three: Gateway, call: Call, options: tuple[str, ...], best: str) -> None:
+    told = json.loads(call("train", "info", "-w", "mnist", "-r", run_id(1), "--json", *options).out)
+
+    assert told["trials"][0]["id"] == best
+    assert told["trials"][-1]["id"] == "cccccc"  # no model comes last, whatever the order
+
+
+def test_info_shows_stages_models_and_reasons(three: Gateway, call: Call) -> None:
+    out = call("train", "info", "-w", "mnist", "-r", run_id(1)).out
+
+    for text in ("accuracy, loss", "/mnist:e23a2f1", "e23a2f1_9fd9d03:bbbbbb", "degree=4", "0.95", "exit code 1"):
+        assert text in out
+    assert out.index("0.95") < out.index("0.9 ") if "0.9 " in out else True
+    assert "overhead" in out
+
+
+def test_info_of_an_unknown_metric_names_those_there_are(three: Gateway, call: Call) -> None:
+    result = call("train", "info", "-w", "mnist", "-r", run_id(1), "-s", "f1")
+
+    assert result.code == 2
+    assert "accuracy, loss" in result.err
+
+
+def test_logs_have_the_originals_form_and_show_gaps(three: Gateway, call: Call) -> None:
+    three.lines["train"] = [line(0, "first\x07"), line(3, '  File "./train", line 88', partial=True)]
+
+    out = call("train", "logs", "-w", "mnist", "-r", run_id(3)).out.splitlines()
+
+    assert out == [
+        "[2026-07-29 15:25:46] first\\x07",
+        "[… 2 lines are missing …]",
+        '[2026-07-29 15:25:49]   File "./train", line 88 …',
+    ]
+
+
+def test_logs_of_a_grid_name_the_trial(three: Gateway, call: Call) -> None:
+    three.lines["train"] = [line(0, "x", trial="aaaaaa"), line(0, "y", trial="bbbbbb")]
+
+    out = call("train", "logs", "-w", "mnist", "-r", run_id(1)).out
+
+    assert "aaaaaa x" in out
+    assert "bbbbbb y" in out
+
+
+def test_following_logs_repeats_nothing_and_ends_as_the_run_did(
+    three: Gateway, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kaos.cli.streams.time.sleep", lambda _: None)
+    three.lines["train"] = [line(n, f"line {n}") for n in range(6)]
+    three.break_off["logs"] = 2
+
+    succeeded = call("train", "logs", "-w", "mnist", "-f", "-r", run_id(1))
+
+    assert succeeded.code == 0
+    assert [text.rpartition("line ")[2] for text in succeeded.out.splitlines()] == [*"012345"]
+    assert call("train", "logs", "-w", "mnist", "-f", "-r", run_id(2)).code == 1
+
+
+def test_a_log_that_breaks_off_is_not_taken_for_its_end(three: Gateway, call: Call) -> None:
+    three.lines["train"] = [line(n, f"line {n}") for n in range(6)]
+    three.break_off["logs"] = 1
+
+    assert call("train", "logs", "-w", "mnist", "-r", run_id(1)).code == 3
+
+
+def test_logs_are_saved_on_request(three: Gateway, call: Call, tmp_path: Path) -> None:
+    three.lines["build"] = [line(0, "Step 1", trial="")]
+
+    result = call("train", "build-logs", "-w", "mnist", "-j", "c" * 32, "-o", tmp_path / "log", "--tail", "5")
+
+    assert "1 lines saved" in result.out
+    assert (tmp_path / "log").read_text() == "[2026-07-29 15:25:46] Step 1\n"
+    assert any("stage=build&follow=false&tail=5" in query for query in three.queries)
+
+
+def test_no_lines_because_the_build_failed_is_said(three: Gateway, call: Call) -> None:
+    result = call("train", "logs", "-w", "mnist", "-r", run_id(2))
+
+    assert result.out == ""
+    assert f"kaos train build-logs -r {run_id(2)}" in result.err
