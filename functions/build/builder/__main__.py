@@ -1,0 +1,66 @@
+"""`python -m functions.build.builder SOURCE_DIR OUT_DIR`: the program of a build job.
+
+The log goes to stdout; what stops a build goes to stderr, its last line `kaos-error: {"code": …, "message": …}`.
+"""
+
+import argparse
+import errno
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+from shared.errors import KaosError, Reject
+
+
+def main(argv: list[str]) -> int:
+    """The exit status: 0, or 1 with the error as the last line of stderr."""
+    parser = argparse.ArgumentParser(prog="python -m functions.build.builder", description="Builds a source bundle.")
+    parser.add_argument("source", type=Path, help="the bundle, or a folder that holds it")
+    parser.add_argument("out", type=Path, help="where image.json is written")
+    parser.add_argument("--engine", choices=("uv", "podman"), default=os.environ.get("KAOS_BUILD_ENGINE", "uv"))
+    arguments = parser.parse_args(argv)
+    try:
+        _build(arguments.source, arguments.out, arguments.engine)
+    except KaosError as error:
+        return _report(error)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        return _report(Reject("build.disk", "The disk is full: free some space on the machine that builds."))
+    return 0
+
+
+def _build(source: Path, out: Path, engine: str) -> None:
+    from functions.build.builder.bundle import locate  # noqa: PLC0415 - --help needs none of it
+
+    bundle = locate(source)
+    if engine == "podman":
+        from functions.build.builder import podman  # noqa: PLC0415
+
+        podman.build(bundle, out, os.environ.get("KAOS_REGISTRY", ""), _say)
+        return
+    store = os.environ.get("KAOS_IMAGES")
+    if not store:
+        raise Reject("build.no-store", "KAOS_IMAGES is not set: it names the directory where images are kept.")
+    from functions.build.builder.build import build  # noqa: PLC0415
+    from shared.images import ImageStore  # noqa: PLC0415
+
+    build(bundle, out, ImageStore(Path(store)), _say)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - the log of the build is its output
+
+
+def _report(error: KaosError) -> int:
+    sys.stdout.flush()
+    print(f"kaos-error: {json.dumps({'code': error.code, 'message': error.message})}", file=sys.stderr)  # noqa: T201
+    return 1
+
+
+if __name__ == "__main__":
+    # A killed build leaves by exceptions, so that its drafts are removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,85 @@
+"""RUN: a command in a sandbox over the layers made so far; what it writes becomes the next layer."""
+
+import os
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Iterator
+
+from functions.build.builder import uv
+from functions.build.builder.dockerfile import Instruction
+from functions.build.builder.layers import Draft
+from functions.build.builder.pip import PipServer
+from functions.build.builder.state import Build
+from shared.errors import KaosError, Reject
+from shared.images import Image
+from shared.sandbox import Bind, Sandbox, command
+
+# How much of the last line of output an error quotes.
+_QUOTED = 300
+_READ_BYTES = 65536
+
+
+def run(build: Build, instruction: Instruction, argv: tuple[str, ...], made: Draft) -> str:
+    """Runs it with its output shown; the key of the environment that its pip installs led to.
+
+    Raises Reject `build.run-failed`, or what stopped pip.
+    """
+    pip = PipServer(build, made.directory)
+    try:
+        # The environment is shown by a link that pip moves, hence it isn't part of this image.
+        image = Image.sealed(layers=tuple(build.layers), environment=None, python=str(build.interpreter.path), env={})
+        sandbox = Sandbox(
+            image,
+            build.store,
+            made.root,
+            made.work,
+            binds=tuple(Bind(source, target) for source, target in pip.binds()),
+            env={**uv.network(trusted=False), **build.args, **build.env},
+            cwd=build.workdir,
+            network=True,
+        )
+        status, last = _shown(command(sandbox, argv), sandbox.env)
+    finally:
+        pip.close()
+    if status != 0:
+        raise _failed(instruction, status, last, pip.error)
+    return pip.environment
+
+
+def _shown(argv: list[str], env: dict[str, str]) -> tuple[int, str]:
+    """Runs a command, its output going to ours; its exit status and its last line."""
+    sys.stdout.flush()
+    process = subprocess.Popen(
+        argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd="/"
+    )
+    try:
+        tail: deque[bytes] = deque(maxlen=2)
+        for chunk in _chunks(process):
+            sys.stdout.buffer.write(chunk)
+            sys.stdout.buffer.flush()
+            tail.append(chunk)
+        status = process.wait()
+    finally:
+        process.kill()
+        process.wait()
+    lines = [line for line in b"".join(tail).decode(errors="replace").splitlines() if line.strip()]
+    return status, lines[-1].strip()[-_QUOTED:] if lines else ""
+
+
+def _chunks(process: "subprocess.Popen[bytes]") -> Iterator[bytes]:
+    if process.stdout is None:
+        return
+    with process.stdout as output:
+        while chunk := os.read(output.fileno(), _READ_BYTES):
+            yield chunk
+
+
+def _failed(instruction: Instruction, status: int, last: str, cause: KaosError | None) -> KaosError:
+    where = f"Dockerfile line {instruction.line}: {str(instruction)[:120]}"
+    if cause is not None:
+        return type(cause)(cause.code, f"{where}: {cause}")
+    if "No space left on device" in last:
+        return Reject("build.disk", f"{where}: the disk is full: free some space on the machine that builds.")
+    said = f": {last}" if last else ""
+    return Reject("build.run-failed", f"{where} ended with exit status {status}{said}")

@@ -1,0 +1,109 @@
+"""Runs uv: on the host where nothing foreign runs, in a sandbox where a package's own build may run what it likes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from functions.build.builder.layers import discard, draft
+from shared.images import Image, ImageStore
+from shared.sandbox import Bind, Sandbox, command
+
+# Where uv itself appears in a sandbox, and its cache.
+PROGRAM = "/.kaos/uv"
+CACHE = "/var/cache/uv"
+# The cache lies in the store as a layer would: so a sandbox has it as an overlay, and what it writes there is lost.
+CACHE_LAYER = "uv"
+# What a build may know of the network.
+_NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_INDEX = (
+    "UV_INDEX",
+    "UV_DEFAULT_INDEX",
+    "UV_INDEX_URL",
+    "UV_EXTRA_INDEX_URL",
+    "UV_FIND_LINKS",
+    "UV_NO_INDEX",
+    "UV_OFFLINE",
+)
+_ALWAYS = {"UV_NO_CONFIG": "1", "UV_NO_PROGRESS": "1", "NO_COLOR": "1", "UV_PYTHON_DOWNLOADS": "never"}
+_SYSTEM_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
+
+
+def program() -> Path:
+    """The uv that was installed with kaos."""
+    beside = Path(sys.executable).parent / "uv"
+    if beside.exists():
+        return beside
+    from uv import find_uv_bin  # noqa: PLC0415 - only where uv is not beside the interpreter
+
+    return Path(find_uv_bin())
+
+
+def network(*, trusted: bool) -> dict[str, str]:
+    """The variables that say how to reach the network; the credentials among them only for uv on the host."""
+    names = {*_NETWORK, *(name.lower() for name in _NETWORK), *_INDEX}
+    found = {name: value for name, value in os.environ.items() if name in names}
+    if trusted:
+        return {**found, **{name: value for name, value in os.environ.items() if name.startswith("UV_INDEX_")}}
+    return {name: value for name, value in found.items() if "@" not in value}
+
+
+def on_host(store: ImageStore, arguments: list[str]) -> "subprocess.CompletedProcess[str]":
+    """Runs uv with the shared cache; its output is one text."""
+    cache = store.layer(CACHE_LAYER) / CACHE.lstrip("/")
+    cache.mkdir(parents=True, exist_ok=True)
+    home = os.environ.get("HOME", "/root")
+    env = {
+        "PATH": _SYSTEM_PATH,
+        "HOME": home,
+        "UV_CACHE_DIR": str(cache),
+        "TMPDIR": str(cache),
+        **network(trusted=True),
+    }
+    return _run([*_reader_of_all(store), str(program()), *arguments], env)
+
+
+def in_sandbox(
+    store: ImageStore, python: Path, argv: list[str], binds: tuple[Bind, ...], *, online: bool
+) -> "subprocess.CompletedProcess[str]":
+    """Runs a program where it can write only what is bound writable; online, it sees uv's cache."""
+    made = draft(store)
+    try:
+        layers = (CACHE_LAYER,) if online else ()
+        env = network(trusted=False) if online else {}
+        packages = Path(env.get("UV_FIND_LINKS", ""))
+        if packages.is_absolute() and packages.is_dir():
+            binds = (*binds, Bind(packages, str(packages)))
+        image = Image.sealed(layers=layers, environment=None, python=str(python), env={})
+        sandbox = Sandbox(image, store, made.root, made.work, binds=binds, network=online)
+        return _run(command(sandbox, argv), {"PATH": _SYSTEM_PATH, "HOME": "/root", "UV_CACHE_DIR": CACHE, **env})
+    finally:
+        discard(made)
+
+
+def _reader_of_all(store: ImageStore) -> list[str]:
+    """Nothing outside the store's cache and drafts can be written: a wheel may hold any path, and links.
+
+    The store is bound as one mount, since no hard link leads from one mount to another.
+    """
+    root = str(store.root)
+    finished = [(f"{root}/{name}", f"{root}/{name}") for name in ("environments", "images", "skeletons")]
+    return [
+        *("bwrap", "--die-with-parent", "--unshare-pid", "--unshare-ipc", "--new-session", "--ro-bind", "/", "/"),
+        *("--dev", "/dev", "--proc", "/proc", "--bind", root, root),
+        *(word for source, target in finished for word in ("--ro-bind", source, target)),
+        "--",
+    ]
+
+
+def _run(argv: list[str], env: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        argv,
+        env={**env, **_ALWAYS},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )

@@ -1,0 +1,121 @@
+"""Images without a container engine: the layers, environments and settings that a build makes and a job runs in."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from shared.errors import NotFound
+
+
+@dataclass(frozen=True)
+class Image:
+    """What a build made. The digest is the SHA-256 of the canonical JSON of everything else.
+
+    Layers stand lowest first, as overlayfs stacks them; `environment` is the key of the Python environment that
+    `python` (an interpreter of the host) runs in. A dataclass, since importing pydantic takes longer than a build
+    in which nothing has changed.
+    """
+
+    digest: str
+    layers: tuple[str, ...]
+    environment: str | None
+    python: str
+    env: dict[str, str]
+    workdir: str
+    entrypoint: tuple[str, ...]
+    cmd: tuple[str, ...]
+    user: str
+
+    @classmethod
+    def sealed(
+        cls,
+        *,
+        layers: tuple[str, ...],
+        environment: str | None,
+        python: str,
+        env: Mapping[str, str],
+        workdir: str = "/",
+        entrypoint: tuple[str, ...] = (),
+        cmd: tuple[str, ...] = (),
+        user: str = "",
+    ) -> "Image":
+        """The image with these properties, its digest computed."""
+        properties: dict[str, Any] = {
+            "layers": layers,
+            "environment": environment,
+            "python": python,
+            "env": dict(env),
+            "workdir": workdir,
+            "entrypoint": entrypoint,
+            "cmd": cmd,
+            "user": user,
+        }
+        return cls(digest=digest_of(properties), **properties)
+
+
+class ImageStore:
+    """A directory of images, layers and environments, shared by the builder (writes) and the runtimes (read).
+
+    Everything in it is named by what it is made of, appears by one rename, and is never changed afterwards. It is
+    closed to other users of the machine: a layer may hold set-user-id programs of a hostile image.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        for name in ("images", "layers", "environments", "skeletons", "scratch", "mount"):
+            (self.root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def put(self, image: Image) -> None:
+        """Records an image; recording it again changes nothing."""
+        path = self._image(image.digest)
+        if path.exists():
+            return
+        draft = self.root / "scratch" / f"{image.digest}.{os.getpid()}"
+        with draft.open("wb") as file:
+            file.write(_canonical(asdict(image)))
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+
+    def resolve(self, ref: str) -> Image:
+        """The image of `<name>@sha256:<digest>`; raises NotFound `image.unknown` where this store has none."""
+        _, found, digest = ref.rpartition("@sha256:")
+        if found and digest.isalnum():
+            path = self._image(digest)
+            if path.exists():
+                return _read(path)
+        raise NotFound(
+            "image.unknown",
+            f"There is no image {ref!r} on this machine: deploy its source again, which builds it.",
+        )
+
+    def layer(self, layer: str) -> Path:
+        """The directory tree of a layer, relative to `/`; whiteouts as overlayfs makes them."""
+        return self.root / "layers" / layer / "root"
+
+    def environment(self, key: str) -> Path:
+        """The Python environment of this key, to be bound read-only."""
+        return self.root / "environments" / key
+
+    def _image(self, digest: str) -> Path:
+        return self.root / "images" / f"{digest}.json"
+
+
+def digest_of(properties: object) -> str:
+    """SHA-256, in hex, of the canonical JSON (sorted keys, no spaces) of anything JSON can hold."""
+    return hashlib.sha256(_canonical(properties)).hexdigest()
+
+
+def _canonical(properties: object) -> bytes:
+    return json.dumps(properties, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _read(path: Path) -> Image:
+    fields = json.loads(path.read_bytes())
+    for name in ("layers", "entrypoint", "cmd"):
+        fields[name] = tuple(fields[name])
+    return Image(**fields)

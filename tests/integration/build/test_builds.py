@@ -1,0 +1,101 @@
+"""What a build leaves: an image in which the user's script runs as it would in a container."""
+
+import time
+from typing import Any
+
+import pytest
+
+
+def test_a_bundle_of_the_original_kaos_builds_and_runs(builder: Any) -> None:
+    result = builder.build()
+    assert result.status == 0, result
+    assert result.report["workdir"] == "/opt/program"
+    assert builder.run(result, "./train").stdout == "trained with 1.0\n"
+    assert builder.run(result, "greet").stdout == "hello from 1.0\n"
+    assert "step 6/6 RUN if" in result.log
+
+
+def test_an_unchanged_bundle_is_not_built_again(builder: Any) -> None:
+    first = builder.build()
+    started = time.monotonic()
+    second = builder.build()
+    assert second.report["ref"] == first.report["ref"]
+    assert all(layer["cached"] for layer in second.report["layers"] if layer["id"])
+    assert time.monotonic() - started < 0.25
+
+
+def test_a_changed_script_reuses_the_environment(builder: Any) -> None:
+    first = builder.build()
+    (builder.bundle / "model" / "train").write_text("#!/bin/sh\ngreet\n")
+    started = time.monotonic()
+    second = builder.build()
+    assert second.report["digest"] != first.report["digest"]
+    assert second.report["environment"] == first.report["environment"]
+    assert time.monotonic() - started < 1
+    assert builder.run(second, "./train").stdout == "hello from 1.0\n"
+
+
+def test_changed_requirements_make_another_environment(builder: Any) -> None:
+    first = builder.build()
+    (builder.bundle / "model" / "requirements.txt").write_text("greeting\n")
+    second = builder.build()
+    assert second.report["environment"] != first.report["environment"]
+    assert builder.run(second, "./train").stdout == "trained with 2.0\n"
+    assert builder.run(first, "./train").stdout == "trained with 1.0\n"
+
+
+def test_a_bundle_may_lie_below_its_pachyderm_and_root_folders(builder: Any) -> None:
+    nested = builder.bundle.parent / "input" / "mnist:abc1234" / "mnist"
+    nested.parent.mkdir(parents=True)
+    nested.symlink_to(builder.bundle)
+    builder.bundle = builder.bundle.parent / "input"
+    result = builder.build()
+    assert result.report["ref"].startswith("mnist@sha256:")
+
+
+def test_instructions_mean_what_they_mean_in_docker(builder: Any) -> None:
+    (builder.bundle / "model" / "data").mkdir()
+    (builder.bundle / "model" / "data" / "a.csv").write_text("a")
+    (builder.bundle / "model" / "data" / "b.csv").write_text("b")
+    (builder.bundle / "model" / "secret.key").write_text("s")
+    (builder.bundle / "model" / ".dockerignore").write_text("*.key\n")
+    builder.dockerfile(
+        "ARG VERSION=3.11\nFROM python:${VERSION}-slim AS base\n"
+        "ARG place=/srv\nENV WHERE=$place/app NAME='$place'\nWORKDIR $WHERE\nWORKDIR deeper\n"
+        'COPY ["data/*.csv", "./"]\nCOPY --chmod=600 train ../run\nADD data /data\nLABEL a=b\nEXPOSE 80\n'
+        'SHELL ["/bin/sh", "-ec"]\nRUN rm a.csv && \\\n    # a comment\n\n    echo "$place $NAME" > said\n'
+        'RUN ["sh", "-c", "ln -s /srv/app/deeper /link"]\nCOPY train /link/\nENTRYPOINT ["./run"]\nCMD x\n'
+    )
+    result = builder.build()
+    assert result.status == 0, result
+    listed = builder.run(result, "sh", "-c", "pwd; ls; cat said; ls /data; stat -c %a ../run; test -L /link")
+    assert listed.stdout.split() == [
+        *("/srv/app/deeper", "b.csv", "said", "train", "/srv", "$place", "a.csv", "b.csv", "600")
+    ]
+    assert listed.returncode == 0
+    assert result.report["cmd"] == ["./run", "/bin/sh", "-ec", "x"]
+    assert builder.image(result).env["WHERE"] == "/srv/app"
+
+
+def test_pip_answers_for_what_is_installed(builder: Any) -> None:
+    builder.dockerfile(
+        "FROM python:3.11\nCOPY requirements.txt /tmp/\n"
+        "RUN pip install --upgrade pip && pip install -q -r /tmp/requirements.txt\n"
+        "RUN python -m pip install 'greeting>=2' && python -c 'import greeting; assert greeting.VERSION == \"2.0\"'\n"
+        "RUN pip freeze && pip show greeting && pip --version && /usr/local/bin/python3 -c 'import greeting'\n"
+    )
+    result = builder.build()
+    assert result.status == 0, result
+    assert "greeting==2.0" in result.log
+    assert "Version: 2.0" in result.log
+
+
+@pytest.mark.parametrize("version", ["3.7", "3.12"])
+def test_other_interpreters_of_the_machine(builder: Any, version: str) -> None:
+    builder.dockerfile(f"FROM python:{version}\nRUN pip install greeting\nRUN python -V\n")
+    result = builder.build()
+    if result.error.get("code") == "build.no-interpreter":
+        pytest.skip(f"no Python {version} on this machine")
+    assert result.status == 0, result
+    assert f"Python {version}." in result.log
+    assert builder.run(result, "greet").stdout == "hello from 2.0\n"
