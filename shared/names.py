@@ -13,17 +13,23 @@ PART_KINDS: tuple[PartKind, ...] = get_args(PartKind)
 _WORKSPACE = re.compile(r"[a-z0-9][a-z0-9-]{0,39}\Z")
 # A bundle's name becomes a directory in Pachyderm, which allows no `*?[]{}!()@+^`.
 _BUNDLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
+# A ULID in lower case: Crockford's alphabet, and of 26 characters the first holds 3 bits.
+_RUN = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}\Z")
 # Longest first, so that `x.tar.gz` loses the whole of its ending.
 _SUFFIXES = (".tar.gz", ".tar.zst", ".tar", ".tgz", ".zip", ".mf", ".json")
 
 
 @dataclass(frozen=True)
 class InboxKey:
-    """Where a bundle was dropped: `<workspace>/<kind>/<name>[.<suffix>]`, as in `mnist/source/mnist.zip`."""
+    """Where a bundle was put: `<workspace>/<kind>/[<run>/]<name>[.<suffix>]`, as in `mnist/source/mnist.zip`.
+
+    `run` is empty where somebody dropped it there; a submission's bundles lie under their run.
+    """
 
     workspace: str
     kind: PartKind
     name: str
+    run: str = ""
 
 
 def workspace_name(name: str) -> str:
@@ -48,17 +54,30 @@ def bundle_name(name: str) -> str:
     return name
 
 
+def is_run(name: str) -> bool:
+    """Whether this can be the id of a run."""
+    return _RUN.match(name) is not None
+
+
 def inbox_key(key: str) -> InboxKey:
-    """Reads an object's key; raises Reject `bundle.key` where it is not `<workspace>/<kind>/<name>`."""
+    """Reads an object's key. Raises Reject `bundle.key` where it is not as InboxKey tells, `bundle.name`, or
+    `workspace.name`.
+    """
     workspace, _, rest = key.partition("/")
-    kind, _, filename = rest.partition("/")
-    if kind not in PART_KINDS or not filename or "/" in filename:
+    kind, _, rest = rest.partition("/")
+    run, _, filename = rest.rpartition("/")
+    if kind not in PART_KINDS or not filename or (run and not is_run(run)) or rest.startswith("/"):
         raise Reject(
             "bundle.key",
             f"The object {key[:200]!r} is not <workspace>/<source|data|manifest|params>/<name>: "
             "drop bundles as, for example, mnist/source/mnist.zip.",
         )
-    return InboxKey(workspace_name(workspace), kind, bundle_name(strip_suffix(filename)))
+    return InboxKey(workspace_name(workspace), kind, bundle_name(strip_suffix(filename)), run)
+
+
+def submission_key(workspace: str, kind: PartKind, run: str, filename: str) -> str:
+    """Where a submission puts its bundle: under its run, so that nobody who deploys the same name overwrites it."""
+    return f"{workspace}/{kind}/{run}/{filename}"
 
 
 def strip_suffix(filename: str) -> str:

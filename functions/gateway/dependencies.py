@@ -1,9 +1,8 @@
 """What routes are given: the services, the checked names of the path, and a strictly read body."""
 
-import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
@@ -13,15 +12,12 @@ from functions.gateway.errors import Refused, sentence
 from shared.bucket import Bucket
 from shared.bus import Bus
 from shared.errors import NotFound
-from shared.names import workspace_name
+from shared.names import is_run, workspace_name
 from shared.pachyderm import Pachyderm
 from shared.runs import Run, Runs
 from shared.settings import Settings
 
 M = TypeVar("M", bound=BaseModel)
-
-# Crockford's alphabet in lower case; the first of 26 characters holds 3 bits.
-_RUN: Final = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}\Z")
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,7 @@ WorkspaceName = Annotated[str, Depends(workspace)]
 
 async def run_record(ws: WorkspaceName, run: str, wired: Wired) -> Run:
     """The record of the run named in the path. Raises NotFound `run.unknown`."""
-    if not _RUN.match(run):
+    if not is_run(run):
         raise NotFound("run.unknown", f"{run[:40]!r} is not the id of a run: `kaos train list` shows them.")
     return await wired.runs.get(ws, run)
 

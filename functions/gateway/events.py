@@ -93,5 +93,9 @@ def _line(event: dict[str, Any], sequence: int) -> bytes:
 
 
 def _names(data: dict[str, Any], run: str) -> bool:
-    """Whether an event tells of `run`: by itself, as one of a job's runs, or in an object's metadata."""
-    return run in (data.get("run"), data.get("metadata", {}).get("kaos-run")) or run in data.get("runs", ())
+    """Whether an event tells of `run`: by itself, as one of a job's runs, or in an object's key or metadata."""
+    return (
+        run in (data.get("run"), data.get("metadata", {}).get("kaos-run"))
+        or run in data.get("runs", ())
+        or f"/{run}/" in data.get("key", "")
+    )

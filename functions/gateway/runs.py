@@ -13,12 +13,12 @@ from functions.gateway.uploads import Upload, prepare
 from functions.gateway.workspaces import existing
 from shared.errors import Reject
 from shared.events import RunChanged, RunState
-from shared.names import PART_KINDS, PartKind, bundle_name, strip_suffix
+from shared.names import PART_KINDS, PartKind, bundle_name, strip_suffix, submission_key
 from shared.runs import Options, Part, Run
 from shared.settings import Settings
 from shared.workspaces import ensure
 
-# S3 allows 1,024 bytes a key; the workspace, the kind and two slashes take 51 at most.
+# S3 allows 1,024 bytes a key; the workspace, the kind, the run and three slashes take 78 at most.
 _MOST_FILENAME: Final = 200
 
 
@@ -120,19 +120,19 @@ def _check(submission: Submission, settings: Settings) -> None:
 
 
 def _record(workspace: str, submission: Submission) -> Run:
-    now = datetime.now(UTC)
+    now, run = datetime.now(UTC), str(ULID()).lower()
     parts = {
         part.kind: Part(
             kind=part.kind,
             name=strip_suffix(part.filename),
-            key=f"{workspace}/{part.kind}/{part.filename}",
+            key=submission_key(workspace, part.kind, run, part.filename),
             size=part.size,
         )
         for part in submission.parts
     }
     return Run(
         workspace=workspace,
-        id=str(ULID()).lower(),
+        id=run,
         created=now,
         expected=tuple(parts),
         parts=parts,

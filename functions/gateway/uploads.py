@@ -75,7 +75,7 @@ async def complete(
         await wired.bucket.call(lambda client: _join(client, inbox, completion))
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
-        if code == "NoSuchUpload" and await wired.bucket.call(lambda client: _is_of(client, inbox, completion, run)):
+        if code == "NoSuchUpload" and await wired.bucket.call(lambda client: _is_there(client, inbox, completion.key)):
             return Completed(key=completion.key)
         if code in {"NoSuchUpload", "InvalidPart", "InvalidPartOrder", "EntityTooSmall"}:
             raise Refused(
@@ -86,7 +86,7 @@ async def complete(
 
 
 async def prepare(bucket: Bucket, inbox: str, run: Run, part: Part) -> Upload:
-    """Signs the way for one part of `run`. The metadata ties the object to the run, and is signed with it."""
+    """Signs the way for one part of `run`. The key ties the object to the run; the metadata tells who looks at it."""
     metadata = {"kaos-run": run.id, "kaos-parts": ",".join(run.expected)}
     if part.size <= PART_BYTES:
         headers = {f"x-amz-meta-{name}": value for name, value in metadata.items()}
@@ -116,9 +116,10 @@ def _join(client: "S3Client", inbox: str, completion: Completion) -> None:
     )
 
 
-def _is_of(client: "S3Client", inbox: str, completion: Completion, run: Run) -> bool:
-    """Whether the object is there and of this run: then an earlier call, whose answer was lost, has joined it."""
+def _is_there(client: "S3Client", inbox: str, key: str) -> bool:
+    """Whether an earlier call, whose answer was lost, has joined the parts: the key is of this run alone."""
     try:
-        return client.head_object(Bucket=inbox, Key=completion.key)["Metadata"].get("kaos-run") == run.id
+        client.head_object(Bucket=inbox, Key=key)
     except ClientError:
         return False
+    return True

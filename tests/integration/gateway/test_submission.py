@@ -18,7 +18,7 @@ async def created(bus: Bus, run: str) -> dict[str, Any]:
     async with asyncio.timeout(10):
         while True:
             event: dict[str, Any] = json.loads((await events.next_msg(timeout=10)).data)
-            if event["data"]["metadata"].get("kaos-run") == run or not event["data"]["metadata"]:
+            if f"/{run}/" in event["data"]["key"]:
                 await events.unsubscribe()
                 return event
 
@@ -33,11 +33,22 @@ async def test_what_is_uploaded_as_told_becomes_an_event_of_its_run(api: Any, st
     assert status == 201
     run, uploads = submitted["run"], submitted["uploads"]
     assert (run["state"], run["expected"], run["options"]["memory"]) == ("received", ["source", "data"], "1Gi")
-    assert [upload["key"] for upload in uploads] == ["mnist/source/m.zip", "mnist/data/d.tar.gz"]
+    assert [upload["key"] for upload in uploads] == [f"mnist/source/{run['id']}/m.zip", f"mnist/data/{run['id']}/d.tar.gz"]
     assert (await put(uploads[0]["url"], b"hello", uploads[0]["headers"])).status == 200
     event = await created(api.bus, run["id"])
-    assert event["data"]["key"] == "mnist/source/m.zip"
+    assert event["data"]["key"] == uploads[0]["key"]
     assert event["data"]["metadata"]["kaos-parts"] == "source,data"
+
+
+async def test_two_who_deploy_the_same_name_at_once_put_it_in_two_places(api: Any, store: Any) -> None:
+    part = {"kind": "source", "filename": "m.zip", "size": 5}
+    submissions = [(await api.ask("POST", RUNS, {"parts": [part]}))[1] for _ in range(2)]
+    for submitted, body in zip(submissions, (b"one..", b"two.."), strict=True):
+        [upload] = submitted["uploads"]
+        assert (await put(upload["url"], body, upload["headers"])).status == 200
+    events = [await created(api.bus, submitted["run"]["id"]) for submitted in submissions]
+    bodies = [store.get_object(Bucket="kaos-inbox", Key=event["data"]["key"])["Body"].read() for event in events]
+    assert bodies == [b"one..", b"two.."]
 
 
 async def test_the_run_is_signed_into_the_address(api: Any) -> None:
@@ -71,10 +82,12 @@ async def test_a_large_bundle_goes_up_in_parts(api: Any, store: Any) -> None:
     path = f"{RUNS}/{run}/uploads"
     assert (await api.ask("POST", path, ending | {"key": "mnist/data/other.tar"}))[0] == 404
     assert (await api.ask("POST", path, ending | {"etags": etags[::-1]}))[1]["error"]["code"] == "upload.incomplete"
-    assert await api.ask("POST", path, ending) == (200, {"key": "mnist/data/big.tar"})
+    assert await api.ask("POST", path, ending) == (200, {"key": upload["key"]})
     assert (await created(api.bus, run))["data"]["size"] == 5 * 2**20 + 3
-    assert store.head_object(Bucket="kaos-inbox", Key="mnist/data/big.tar")["Metadata"]["kaos-run"] == run
-    assert await api.ask("POST", path, ending) == (200, {"key": "mnist/data/big.tar"}), "a repeated ending"
+    assert store.head_object(Bucket="kaos-inbox", Key=upload["key"])["Metadata"]["kaos-run"] == run
+    assert await api.ask("POST", path, ending) == (200, {"key": upload["key"]}), "a repeated ending"
+    [told] = [event async for event in api.lines(f"{path.removesuffix('/uploads')}/events") if "key" in event["data"]]
+    assert told["data"]["key"] == upload["key"], "an object is told of to those who ask for its run"
 
 
 async def test_a_bare_object_is_told_too(api: Any, store: Any) -> None:

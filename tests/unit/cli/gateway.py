@@ -97,7 +97,7 @@ class Gateway:
         return {"run": dict(made), "uploads": [self._upload(workspace, made["id"], part) for part in body["parts"]]}
 
     def _upload(self, workspace: str, run: str, part: dict[str, Any]) -> dict[str, Any]:
-        key = f"{workspace}/{part['kind']}/{part['filename']}"
+        key = f"{workspace}/{part['kind']}/{run}/{part['filename']}"
         target = f"{self.url}/store/{key}?signature=abc"
         if self.part_size and part["size"] > self.part_size:
             urls = [f"{target}&part={n}" for n in range(1, -(-part["size"] // self.part_size) + 1)]

@@ -50,9 +50,9 @@ def test_source_and_data_of_the_seeds_layout_are_one_run(
         ("data", "features.tar.zst"),
     ]
     assert submission["options"] == {"parallelism": 2, "cpu": 0.5, "memory": "1G"}
-    content = gateway.stored["mnist/source/mnist.tar.zst"]
+    content = gateway.stored[f"mnist/source/{run_id(1)}/mnist.tar.zst"]
     assert submission["parts"][0]["size"] == len(content)
-    assert gateway.headers["mnist/source/mnist.tar.zst"]["x-amz-meta-kaos-run"] == run_id(1)
+    assert gateway.headers[f"mnist/source/{run_id(1)}/mnist.tar.zst"]["x-amz-meta-kaos-run"] == run_id(1)
     paths, tree = _unpacked(content, tmp_path)
     assert paths == ["Dockerfile", "model/requirements.txt", "model/train"]
     assert f"✔ Setting source bundle: /mnist:{tree[:7]}\n" in result.out
@@ -88,7 +88,7 @@ def test_params_are_shown_as_a_table_and_sent_as_they_are(gateway: Gateway, call
     result = call("train", "deploy", "-h", params, "-w", "mnist")
 
     assert "HYPERPARAMS (6 combinations)" in result.out
-    assert gateway.stored["mnist/params/grid.json"] == params.read_bytes()
+    assert gateway.stored[f"mnist/params/{run_id(1)}/grid.json"] == params.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_large_bundles_go_in_parts(gateway: Gateway, call: Call, data: Path, tmp
     count = len(gateway.stored)
     assert count == 4
     assert completion["etags"] == [f'"e{n}"' for n in range(1, count + 1)]
-    whole = b"".join(gateway.stored[f"mnist/data/features.tar.zst#{n}"] for n in range(1, count + 1))
+    whole = b"".join(gateway.stored[f"mnist/data/{run_id(1)}/features.tar.zst#{n}"] for n in range(1, count + 1))
     assert len(_unpacked(whole, tmp_path)[0]) == 3
 
 
@@ -207,7 +207,7 @@ def test_data_that_is_mostly_zeros_does_not_look_like_a_bomb(gateway: Gateway, c
 
     call("train", "deploy", "-d", data, "-w", "mnist")
 
-    assert len(gateway.stored["mnist/data/features.tar"]) > 1 << 20
+    assert len(gateway.stored[f"mnist/data/{run_id(1)}/features.tar"]) > 1 << 20
 
 
 @pytest.fixture
@@ -294,12 +294,12 @@ def test_the_template_is_a_bundle_that_ingest_takes(gateway: Gateway, call: Call
 
     assert result.code == 0, result.err
     archive, into = tmp_path / "archive", tmp_path / "into"
-    archive.write_bytes(gateway.stored["default/source/mnist.tar.zst"])
+    archive.write_bytes(gateway.stored[f"default/source/{run_id(1)}/mnist.tar.zst"])
     into.mkdir()
     entries = unpack(archive, into, _LIMITS)
     assert source_root(entries) == ""
     assert [entry.path for entry in entries if entry.executable] == ["model/train"]
-    assert "default/data/features.tar.zst" in gateway.stored
+    assert f"default/data/{run_id(1)}/features.tar.zst" in gateway.stored
     assert "HYPERPARAMS (6 combinations)" in result.out
 
 
@@ -311,7 +311,7 @@ def test_deploy_of_what_get_brought_is_the_same_layout(gateway: Gateway, call: C
 
     call("train", "deploy", "-s", brought, "-w", "mnist")
 
-    assert "mnist/source/mnist.tar.zst" in gateway.stored
+    assert f"mnist/source/{run_id(2)}/mnist.tar.zst" in gateway.stored
 
 
 def test_ctrl_c_ends_the_watching_and_says_that_the_run_goes_on(finished: Gateway, home: Path, data: Path) -> None:

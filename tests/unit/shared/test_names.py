@@ -3,7 +3,9 @@
 import pytest
 
 from shared.errors import Reject
-from shared.names import InboxKey, bundle_name, inbox_key, strip_suffix, workspace_name
+from shared.names import InboxKey, bundle_name, inbox_key, strip_suffix, submission_key, workspace_name
+
+RUN = "01jd0000000000000000000000"
 
 
 @pytest.mark.parametrize("name", ["mnist", "a", "0x", "team-a", "a" * 40])
@@ -44,7 +46,27 @@ def test_an_inbox_key_names_workspace_kind_and_bundle() -> None:
     assert inbox_key("mnist/source/mnist.zip") == InboxKey("mnist", "source", "mnist")
 
 
-@pytest.mark.parametrize("key", ["mnist", "mnist/model/a.zip", "mnist/source/", "mnist/source/a/b.zip", "/source/a"])
+def test_a_submission_s_key_names_its_run_too() -> None:
+    assert inbox_key(submission_key("mnist", "data", RUN, "d.tar.gz")) == InboxKey("mnist", "data", "d", RUN)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "mnist",
+        "mnist/model/a.zip",
+        "mnist/source/",
+        "mnist/source//a.zip",
+        "mnist/source/a/b.zip",
+        "/source/a",
+        f"mnist/source/{RUN}/",
+        f"mnist/source/{RUN}/a/b.zip",
+        f"mnist/source/{RUN}/{RUN}/b.zip",
+        f"mnist/source/{RUN.upper()}/b.zip",
+        f"mnist/source/{RUN}0/b.zip",
+        f"mnist/source/{RUN[:-1]}\n/b.zip",
+    ],
+)
 def test_any_other_key_is_refused(key: str) -> None:
     with pytest.raises(Reject):
         inbox_key(key)
