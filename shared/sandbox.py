@@ -1,19 +1,26 @@
-"""The command line that runs a program in an image's root filesystem: overlay layers, the host's system, bubblewrap.
+"""Runs a program in an image's root filesystem: overlay layers, the host's system, bubblewrap.
 
     unshare -m               a mount namespace of its own: whatever happens, its mounts vanish with it
-    └── mount -t overlay     the image's layers over a skeleton of directories, writes going to `upper`
-        └── bwrap            binds the host's system read-only over it, then pid, ipc, uts, net and user namespaces
+    └── sh                   joins its cgroups
+        └── mount -t overlay the image's layers over a skeleton of directories, writes going to `upper`
+            └── bwrap        binds the host's system read-only over it, then pid, ipc, uts, net and user namespaces
 
-All of them `exec` the next, so there is one process to signal, and killing it kills everything inside.
+All of them `exec` the next, so there is one process to signal, and killing it kills everything inside. None of them
+sees the program's environment, which an image decides: LD_PRELOAD would run its code out here. bubblewrap reads it from
+a file in memory, so that it doesn't show in a process list either.
 """
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from typing import IO
 
 from shared.images import Image, ImageStore
 from shared.skeleton import INPUTS, PYTHON, host, skeleton
@@ -22,9 +29,11 @@ from shared.skeleton import INPUTS, PYTHON, host, skeleton
 MAX_LAYERS = 90
 
 # $1 the store's layers, from where layers have short relative names; $2 the options; $3 where to mount.
-_MOUNT = 'cd "$1" && unset OLDPWD && mount -t overlay overlay -o "$2" "$3" && shift 3 && exec "$@"'
+_MOUNT = 'cd "$1" && unset OLDPWD && mount -n -i -t overlay overlay -o "$2" "$3" && shift 3 && exec "$@"'
 _SEALED = ("--unshare-user", "--disable-userns", "--uid", "0", "--gid", "0", "--cap-drop", "ALL")
 _NAMESPACES = ("--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try")
+# What sh, and it alone, needs to find mount.
+_PATH = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 
 
 @dataclass(frozen=True)
@@ -41,8 +50,8 @@ class Bind:
 class Sandbox:
     """What a program in an image sees. `upper` keeps what it writes; `work` is overlayfs's own, empty, beside it.
 
-    Both must be on one filesystem. `env` is what the program is to find in its environment: whoever runs `command()`
-    passes it as the environment of that process, so that nothing of it shows in a process list.
+    Both must be on one filesystem; `volatile` says that nobody will read `upper` after a crash, which spares every
+    sync. `env` is the program's whole environment.
     """
 
     image: Image
@@ -50,32 +59,85 @@ class Sandbox:
     upper: Path
     work: Path
     binds: tuple[Bind, ...] = ()
-    env: dict[str, str] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict, repr=False)
     cwd: str = "/"
     network: bool = False
     hostname: str = "kaos"
+    volatile: bool = False
 
 
-def command(sandbox: Sandbox, argv: Sequence[str]) -> list[str]:
-    """The whole command line that runs `argv` in the sandbox, with the environment of whoever runs it.
+def start(
+    sandbox: Sandbox,
+    argv: Sequence[str],
+    *,
+    stdin: int | IO[bytes] = subprocess.DEVNULL,
+    stdout: int | IO[bytes] | None = None,
+    stderr: int | IO[bytes] | None = None,
+    cgroups: Sequence[Path] = (),
+    status: int | None = None,
+) -> "subprocess.Popen[bytes]":
+    """Starts `argv` in the sandbox, in a session of its own; it dies with the thread that started it.
 
-    Makes the skeleton of directories in the store where it is not there yet.
+    It joins the `cgroups` (directories) before anything else. To the descriptor `status` bubblewrap writes JSON
+    documents: `child-pid` of the sandbox's first process, and `exit-code`, which is missing where `argv` never ran.
     """
+    with ExitStack() as files:
+        arguments = files.enter_context(os.fdopen(os.memfd_create("arguments"), "wb"))
+        arguments.write(b"".join(os.fsencode(word) + b"\0" for word in _environment(sandbox.env)))
+        arguments.flush()
+        arguments.seek(0)
+        inherited = [arguments.fileno()]
+        options = ["--args", str(arguments.fileno())]
+        if status is not None:
+            inherited.append(status)
+            options += ["--json-status-fd", str(status)]
+        return subprocess.Popen(
+            _command(sandbox, argv, cgroups, options),
+            env=_PATH,
+            cwd="/",
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            pass_fds=inherited,
+            start_new_session=True,
+        )
+
+
+def _environment(env: dict[str, str]) -> Iterator[str]:
+    yield "--clearenv"
+    for name, value in env.items():
+        yield from ("--setenv", name, value)
+
+
+def _command(sandbox: Sandbox, argv: Sequence[str], cgroups: Sequence[Path], options: list[str]) -> list[str]:
+    store = sandbox.store.root
+    root = os.geteuid() == 0
+    unshare = (_program("unshare"), "-m") if root else (_program("unshare"), "-Urm")
+    joins = "".join(f"echo 0 > {shlex.quote(str(cgroup / 'cgroup.procs'))} && " for cgroup in cgroups)
+    mount = (str(store / "layers"), _overlay(sandbox, root=root), str(store / "mount"))
+    bwrap = _bwrap(sandbox, store / "mount", options)
+    return [*unshare, _program("sh"), "-c", joins + _MOUNT, "sh", *mount, *bwrap, "--", *argv]
+
+
+def _overlay(sandbox: Sandbox, *, root: bool) -> str:
     base = skeleton(sandbox.store.root, Path(sandbox.image.python))
     layers = [f"{layer}/root" for layer in reversed(sandbox.image.layers)]
-    options = ",".join(
+    return ",".join(
         (
             f"lowerdir={':'.join([*layers, f'../skeletons/{base.name}'])}",
             f"upperdir={_option(sandbox.upper)}",
             f"workdir={_option(sandbox.work)}",
             # Without root, overlayfs keeps its marks in attributes that a user namespace may set.
-            *(() if os.geteuid() == 0 else ("userxattr",)),
+            *(() if root else ("userxattr",)),
+            *(("volatile",) if sandbox.volatile else ()),
         )
     )
-    store = sandbox.store.root
-    unshare = ("unshare", "-m") if os.geteuid() == 0 else ("unshare", "-Urm")
-    mount = ("sh", "-c", _MOUNT, "sh", str(store / "layers"), options, str(store / "mount"))
-    return [*unshare, *mount, *_bwrap(sandbox, store / "mount"), "--", *argv]
+
+
+@cache
+def _program(name: str) -> str:
+    """Where a program of this chain is, by the PATH of whoever runs sandboxes, never by an image's."""
+    return shutil.which(name) or name
 
 
 def available() -> str | None:
@@ -109,8 +171,9 @@ def planted_link(root: Path, python: Path) -> str | None:
     return None
 
 
-def _bwrap(sandbox: Sandbox, root: Path) -> Iterator[str]:
-    yield from ("bwrap", "--die-with-parent", "--new-session", *_SEALED, *_NAMESPACES, "--hostname", sandbox.hostname)
+def _bwrap(sandbox: Sandbox, root: Path, options: list[str]) -> Iterator[str]:
+    yield from (_program("bwrap"), *options, "--die-with-parent", "--new-session", *_SEALED, *_NAMESPACES)
+    yield from ("--hostname", sandbox.hostname)
     if not sandbox.network:
         yield "--unshare-net"
     yield from ("--bind", str(root), "/")
@@ -123,6 +186,8 @@ def _bwrap(sandbox: Sandbox, root: Path) -> Iterator[str]:
     for bind in sandbox.binds:
         option = "--dev-bind" if bind.device else "--bind" if bind.writable else "--ro-bind"
         yield from (option, str(bind.source), bind.target)
+    if any(bind.target.startswith(f"{INPUTS}/") for bind in sandbox.binds):
+        yield from ("--remount-ro", INPUTS)
     yield from ("--chdir", sandbox.cwd)
 
 

@@ -13,7 +13,7 @@ from functions.build.builder.pip import PipServer
 from functions.build.builder.state import Build
 from shared.errors import KaosError, Reject
 from shared.images import Image
-from shared.sandbox import Bind, Sandbox, command
+from shared.sandbox import Bind, Sandbox, start
 
 # How much of the last line of output an error quotes.
 _QUOTED = 300
@@ -39,7 +39,7 @@ def run(build: Build, instruction: Instruction, argv: tuple[str, ...], made: Dra
             cwd=build.workdir,
             network=True,
         )
-        status, last = _shown(command(sandbox, argv), sandbox.env)
+        status, last = _shown(sandbox, argv)
     finally:
         pip.close()
     if status != 0:
@@ -47,12 +47,10 @@ def run(build: Build, instruction: Instruction, argv: tuple[str, ...], made: Dra
     return pip.environment
 
 
-def _shown(argv: list[str], env: dict[str, str]) -> tuple[int, str]:
+def _shown(sandbox: Sandbox, argv: tuple[str, ...]) -> tuple[int, str]:
     """Runs a command, its output going to ours; its exit status and its last line."""
     sys.stdout.flush()
-    process = subprocess.Popen(
-        argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd="/"
-    )
+    process = start(sandbox, argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         tail: deque[bytes] = deque(maxlen=2)
         for chunk in _chunks(process):

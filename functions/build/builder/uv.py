@@ -1,13 +1,15 @@
-"""Runs uv: on the host where nothing foreign runs, in a sandbox where a package's own build may run what it likes."""
+"""Runs uv: on the host where nothing foreign runs, confined where a package's own build may run what it likes."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 from functions.build.builder.layers import discard, draft
+from functions.build.builder.toolchain import Toolchain
 from shared.images import Image, ImageStore
-from shared.sandbox import Bind, Sandbox, command
+from shared.sandbox import Bind, Sandbox, start
 
 # Where uv itself appears in a sandbox, and its cache.
 PROGRAM = "/.kaos/uv"
@@ -48,25 +50,22 @@ def network(*, trusted: bool) -> dict[str, str]:
     return {name: value for name, value in found.items() if "@" not in value}
 
 
-def on_host(store: ImageStore, arguments: list[str]) -> "subprocess.CompletedProcess[str]":
+def on_host(tools: Toolchain, arguments: list[str]) -> "subprocess.CompletedProcess[str]":
     """Runs uv with the shared cache; its output is one text."""
-    cache = store.layer(CACHE_LAYER) / CACHE.lstrip("/")
-    cache.mkdir(parents=True, exist_ok=True)
-    home = os.environ.get("HOME", "/root")
-    env = {
-        "PATH": _SYSTEM_PATH,
-        "HOME": home,
-        "UV_CACHE_DIR": str(cache),
-        "TMPDIR": str(cache),
-        **network(trusted=True),
-    }
-    return _run([*_reader_of_all(store), str(program()), *arguments], env)
+    guard = _reader_of_all(tools.store) if tools.sandboxed else ()
+    return _run([*guard, str(program()), *arguments], _with_cache(tools.store))
 
 
-def in_sandbox(
-    store: ImageStore, python: Path, argv: list[str], binds: tuple[Bind, ...], *, online: bool
+def confined(
+    tools: Toolchain, argv: list[str], binds: tuple[Bind, ...], *, online: bool
 ) -> "subprocess.CompletedProcess[str]":
-    """Runs a program where it can write only what is bound writable; online, it sees uv's cache."""
+    """Runs a program where it can write only what is bound writable; online, it sees uv's cache.
+
+    Without a sandbox it runs with the rights of the builder, and is told the sources of binds for their targets.
+    """
+    if not tools.sandboxed:
+        return _run([_on_this_machine(word, binds) for word in argv], _with_cache(tools.store))
+    store = tools.store
     made = draft(store)
     try:
         layers = (CACHE_LAYER,) if online else ()
@@ -74,11 +73,29 @@ def in_sandbox(
         packages = Path(env.get("UV_FIND_LINKS", ""))
         if packages.is_absolute() and packages.is_dir():
             binds = (*binds, Bind(packages, str(packages)))
-        image = Image.sealed(layers=layers, environment=None, python=str(python), env={})
-        sandbox = Sandbox(image, store, made.root, made.work, binds=binds, network=online)
-        return _run(command(sandbox, argv), {"PATH": _SYSTEM_PATH, "HOME": "/root", "UV_CACHE_DIR": CACHE, **env})
+        image = Image.sealed(layers=layers, environment=None, python=str(tools.python), env={})
+        env = {"PATH": _SYSTEM_PATH, "HOME": "/root", "UV_CACHE_DIR": CACHE, **env, **_ALWAYS}
+        sandbox = Sandbox(image, store, made.root, made.work, binds=binds, env=env, network=online)
+        process = start(sandbox, argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        said, _ = process.communicate()
+        return subprocess.CompletedProcess(argv, process.returncode, said.decode(errors="replace"))
     finally:
         discard(made)
+
+
+def _with_cache(store: ImageStore) -> dict[str, str]:
+    cache = store.layer(CACHE_LAYER) / CACHE.lstrip("/")
+    cache.mkdir(parents=True, exist_ok=True)
+    home = os.path.expanduser("~")  # noqa: PTH111 - Path.expanduser raises where there is no home
+    variables = {"PATH": _SYSTEM_PATH, "HOME": home, "UV_CACHE_DIR": str(cache), "TMPDIR": str(cache)}
+    return {**variables, **network(trusted=True)}
+
+
+def _on_this_machine(word: str, binds: tuple[Bind, ...]) -> str:
+    for bind in binds:
+        if re.match(rf"{re.escape(bind.target)}(?:/|$)", word):
+            return str(bind.source) + word.removeprefix(bind.target)
+    return word
 
 
 def _reader_of_all(store: ImageStore) -> list[str]:

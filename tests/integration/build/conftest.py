@@ -13,7 +13,7 @@ import pytest
 
 from functions.build.builder.__main__ import main
 from shared.images import Image, ImageStore
-from shared.sandbox import Sandbox, available, command
+from shared.sandbox import Sandbox, available, start
 
 DOCKERFILE = """\
 FROM python:3.11-slim
@@ -72,8 +72,10 @@ class Builder:
         layer = self.out / "container"
         for part in ("upper", "work"):
             (layer / part).mkdir(parents=True, exist_ok=True)
-        sandbox = Sandbox(image, self.store, layer / "upper", layer / "work", cwd=image.workdir)
-        return subprocess.run(command(sandbox, argv), env=image.env, capture_output=True, text=True, check=False)
+        sandbox = Sandbox(image, self.store, layer / "upper", layer / "work", env=image.env, cwd=image.workdir)
+        process = start(sandbox, argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        out, err = process.communicate()
+        return subprocess.CompletedProcess(argv, process.returncode, out.decode(), err.decode())
 
 
 @pytest.fixture(scope="session")
