@@ -14,12 +14,9 @@ from typing import Final
 from functions.ingest.members import Member, members_of
 from shared.bundles import Entry
 from shared.errors import Reject
+from shared.paths import Claims, parts_of
 
 _CHUNK_BYTES: Final = 1 << 20
-_DEPTH_MAX: Final = 32
-_NAME_MAX_BYTES: Final = 255  # of every file system that matters
-# Pachyderm refuses these in paths (and everything that is not printable ASCII).
-_FORBIDDEN: Final = frozenset("*?[]{}!()@+^")
 # DEFLATE can't exceed 1,032:1. Real bundles of text reach 20:1; small ones may be all zeros.
 _RATIO_MAX: Final = 200
 _RATIO_FREE_BYTES: Final = 64 * 2**20
@@ -35,15 +32,13 @@ class Limits:
 
 @dataclass
 class _Count:
-    """What has been seen so far. `kinds` tells whether a path is a directory, `folded` what it may be taken for."""
+    """What has been seen so far."""
 
     limits: Limits
     packed_bytes: int
     entries: int = 0
     written: int = 0
-    kinds: dict[str, bool] = field(default_factory=dict)
-    folded: dict[str, str] = field(default_factory=dict)
-    written_files: set[str] = field(default_factory=set)
+    claims: Claims = field(default_factory=Claims)
 
 
 def unpack(path: Path, into: Path, limits: Limits) -> list[Entry]:
@@ -55,51 +50,22 @@ def unpack(path: Path, into: Path, limits: Limits) -> list[Entry]:
             count.entries += 1
             if count.entries > limits.max_entries:
                 raise Reject("bundle.too-many", f"The bundle holds more than {limits.max_entries} files.")
-            parts = _parts(member)
-            if not parts:
-                continue  # "./", the root itself
-            _claim(parts, member, count)
-            if not member.directory:
+            parts = _claimed(member, count)
+            if parts and not member.directory:  # no parts: "./", the root itself
                 found.append(_write(member, parts, into, count))
     if not found:
         raise Reject("bundle.empty", "The bundle holds no files: deploy a directory that does.")
     return found
 
 
-def _parts(member: Member) -> tuple[str, ...]:
-    """The parts of a member's path; Reject where it leads elsewhere or can't be a path in Pachyderm."""
-    name = member.name
-    if name.startswith("/") or "\\" in name or (len(name) > 1 and name[1] == ":"):
-        raise _bad_name(name, "is not a relative path with forward slashes")
-    parts = tuple(part for part in name.split("/") if part not in {"", "."})
-    if ".." in parts:
-        raise _bad_name(name, "leads out of the bundle")
-    if len(parts) > _DEPTH_MAX:
-        raise _bad_name(name, f"is deeper than {_DEPTH_MAX} directories")
-    for part in parts:
-        if not (part.isascii() and part.isprintable()) or _FORBIDDEN & set(part):
-            raise _bad_name(name, "has characters that Pachyderm refuses: use ASCII without *?[]{}!()@+^")
-        if len(part) > _NAME_MAX_BYTES:
-            raise _bad_name(name, f"has a name longer than {_NAME_MAX_BYTES} bytes")
+def _claimed(member: Member, count: _Count) -> tuple[str, ...]:
+    """The parts of a member's path, which nothing else in the bundle has."""
+    try:
+        parts = parts_of(member.name)
+        count.claims.add(parts, directory=member.directory)
+    except ValueError as error:
+        raise Reject("bundle.path", f"{member.name[:200]!r} in the bundle {error}.") from error
     return parts
-
-
-def _claim(parts: tuple[str, ...], member: Member, count: _Count) -> None:
-    """Notes the path and the directories above it; Reject where it collides with another."""
-    path = "/".join(parts)
-    for depth in range(1, len(parts) + 1):
-        prefix = "/".join(parts[:depth])
-        directory = depth < len(parts) or member.directory
-        # File systems that fold case, as macOS's and Windows', would lose one of the two.
-        if count.folded.setdefault(prefix.casefold(), prefix) != prefix:
-            raise _bad_name(path, f"differs from {count.folded[prefix.casefold()]!r} in case only")
-        known = count.kinds.setdefault(prefix, directory)
-        if known != directory:
-            raise _bad_name(path, "is both a file and a directory")
-        if not directory and prefix in count.written_files:
-            raise _bad_name(path, "is there twice")
-    if not member.directory:
-        count.written_files.add(path)
 
 
 def _write(member: Member, parts: tuple[str, ...], into: Path, count: _Count) -> Entry:
@@ -136,7 +102,3 @@ def _check_size(count: _Count) -> None:
         raise Reject("bundle.too-large", f"The bundle unpacks to more than {count.limits.max_bytes} bytes.")
     if count.written > _RATIO_FREE_BYTES and count.written > _RATIO_MAX * count.packed_bytes:
         raise Reject("bundle.bomb", f"The bundle unpacks to more than {_RATIO_MAX} times its own size.")
-
-
-def _bad_name(name: str, why: str) -> Reject:
-    return Reject("bundle.path", f"{name[:200]!r} in the bundle {why}.")
