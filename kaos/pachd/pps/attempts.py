@@ -1,0 +1,166 @@
+"""Does one datum: lays out its inputs, runs user code as often as it may be tried, takes in what it wrote."""
+
+import asyncio
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from kaos.pachd.database import Database
+from kaos.pachd.pfs.names import Row
+from kaos.pachd.pps.datums import InputFile, files_of
+from kaos.pachd.pps.logs import JobLog
+from kaos.pachd.pps.outputs import OutputError, take_in
+from kaos.pachd.pps.progress import Done
+from kaos.pachd.runtimes.container import Container, Exit, Limits, Runtime
+from kaos.pachd.storage.blobs import Blobs
+from kaos.pachd.storage.checkouts import Checkouts
+
+T = TypeVar("T")
+# Enough of a hash to tell containers of one machine apart in a process list.
+_SHORT: Final = 12
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What it takes to do datums."""
+
+    database: Database
+    blobs: Blobs
+    checkouts: Checkouts
+    runtime: Runtime
+    scratch: Path
+
+
+@dataclass(frozen=True)
+class Work:
+    """One datum of a job: its row, and what the pipeline says."""
+
+    job: Row
+    spec: Any
+    datum: Row
+    output_commit: str
+
+    @property
+    def files(self) -> tuple[InputFile, ...]:
+        """What it is given."""
+        return files_of(self.datum)
+
+
+async def do(work: Work, limits: Limits, log: JobLog, shop: Workshop) -> Done:
+    """Runs user code until it succeeds or has been tried `datum_tries` times; then `err_cmd`, which may recover it."""
+    inputs = await shop.database.read(
+        lambda connection: tuple((_place(file), shop.checkouts.path(connection, file.node)) for file in work.files)
+    )
+    transform, done = work.spec.transform, Done("failed", 0, reason="it was not tried")
+    for number in range(work.spec.datum_tries):
+        done = await _attempt(work, number, transform.cmd, transform.stdin, inputs, limits, log, shop)
+        if done.state == "success":
+            return done
+    if transform.err_cmd:
+        handled = await _attempt(
+            work, work.spec.datum_tries, transform.err_cmd, transform.err_stdin, inputs, limits, log, shop
+        )
+        if handled.state == "success":
+            return Done("recovered", done.nanoseconds, reason=done.reason)
+    return done
+
+
+async def _attempt(  # noqa: PLR0917  # one call site; they are the attempt
+    work: Work,
+    number: int,
+    cmd: Any,
+    stdin: Any,
+    inputs: tuple[tuple[str, Path], ...],
+    limits: Limits,
+    log: JobLog,
+    shop: Workshop,
+) -> Done:
+    name = f"kaos-{work.job['commit_set'][:_SHORT]}-{work.job['id']}-{work.datum['number']}-{number}"
+    room = shop.scratch / name
+    out = room / "out"
+    await _in_thread(lambda: _empty(room, out))
+    container = Container(
+        name=name,
+        image=work.spec.transform.image,
+        cmd=tuple(cmd),
+        inputs=inputs,
+        out=out,
+        stdin="".join(f"{line}\n" for line in stdin).encode(),
+        env=_environment(work),
+        workdir=work.spec.transform.working_dir,
+        limits=limits,
+    )
+    said = log.of(work.datum["id"])
+    started = time.monotonic_ns()
+    try:
+        ended = await shop.runtime.run(container, said.feed)
+        said.end()
+        done = await _judged(ended, time.monotonic_ns() - started, container, work, shop)
+    except LookupError as error:
+        said.end()
+        return Done("failed", 0, reason=str(error))
+    finally:
+        await asyncio.shield(_in_thread(lambda: _remove(room)))
+    log.say(work.datum["id"], _told(done, ended))
+    return done
+
+
+async def _judged(ended: Exit, nanoseconds: int, container: Container, work: Work, shop: Workshop) -> Done:
+    if ended.code != 0 and ended.code not in work.spec.transform.accept_return_code:
+        return Done("failed", nanoseconds, reason=ended.reason or f"exit code {ended.code}")
+    try:
+        written = await _in_thread(lambda: take_in(container.out, container.inputs, shop.blobs))
+    except OutputError as error:
+        return Done("failed", nanoseconds, reason=str(error))
+    return Done("success", nanoseconds, written=tuple(written))
+
+
+def _told(done: Done, ended: Exit) -> str:
+    """The engine's own line about an attempt: what Pachyderm's API has no field for."""
+    return json.dumps(
+        {
+            "datum": done.state,
+            "reason": done.reason,
+            "seconds": round(done.nanoseconds / 1e9, 6),
+            "cpu_seconds": ended.cpu_seconds,
+            "peak_bytes": ended.peak,
+        }
+    )
+
+
+def _place(file: InputFile) -> str:
+    """Where user code finds it, below /pfs."""
+    return f"{file.name}{file.path.rstrip('/')}"
+
+
+def _environment(work: Work) -> dict[str, str]:
+    """What Pachyderm tells user code, and the pipeline's own variables."""
+    found = dict(work.spec.transform.env)
+    for file in work.files:
+        found[file.name] = f"/pfs/{_place(file)}"
+        found[f"{file.name}_COMMIT"] = file.commit_set
+    return found | {
+        "PACH_JOB_ID": work.job["commit_set"],
+        "PACH_OUTPUT_COMMIT_ID": work.output_commit,
+        "PACH_DATUM_ID": work.datum["id"],
+        "PPS_PIPELINE_NAME": work.job["name"],
+        "PPS_PROJECT_NAME": work.job["project"],
+    }
+
+
+def _empty(room: Path, out: Path) -> None:
+    """Makes the room, without what an attempt that an engine was killed in has left."""
+    _remove(room)
+    out.mkdir(parents=True)
+
+
+def _remove(room: Path) -> None:
+    shutil.rmtree(room, ignore_errors=True)
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(None, work)
