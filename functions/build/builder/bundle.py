@@ -14,8 +14,9 @@ _LITTER = ("__MACOSX",)
 
 @dataclass(frozen=True)
 class Bundle:
-    """A source bundle. `name` is fit to name an image."""
+    """A source bundle. `id` is its folder's name, `<name>:<hash7>` in a job; `name` is fit to name an image."""
 
+    id: str
     name: str
     dockerfile: Path
     context: Path
@@ -23,14 +24,13 @@ class Bundle:
 
 def locate(source: Path) -> Bundle:
     """The bundle at or below `source`. Raises Reject `build.…` naming what is missing."""
-    root = source
-    name = source.name
-    for _ in range(_MAX_FOLDERS):
+    root, identity = source, source.absolute().name
+    for depth in range(_MAX_FOLDERS):
         if (root / "Dockerfile").exists() or (root / "model").exists():
             break
         root = _only_folder(root)
-        name = root.name if name == source.name else name
-    return _checked(root, re.sub(r"[^a-z0-9._-]+", "-", name.partition(":")[0].lower()).strip("-._") or "source")
+        identity = identity if depth else root.name
+    return _checked(root, identity)
 
 
 def _only_folder(root: Path) -> Path:
@@ -52,7 +52,7 @@ def _only_folder(root: Path) -> Path:
     return folders[0]
 
 
-def _checked(root: Path, name: str) -> Bundle:
+def _checked(root: Path, identity: str) -> Bundle:
     context = root / "model"
     wanted = (
         ("build.no-dockerfile", root / "Dockerfile", "a Dockerfile beside the folder model/"),
@@ -63,4 +63,5 @@ def _checked(root: Path, name: str) -> Bundle:
     for code, path, description in wanted:
         if not (path.is_dir() if path == context else path.is_file()):
             raise Reject(code, f"The source bundle has no {path.name}: it needs {description}.")
-    return Bundle(name, root / "Dockerfile", context)
+    name = re.sub(r"[^a-z0-9._-]+", "-", identity.partition(":")[0].lower()).strip("-._") or "source"
+    return Bundle(identity, name, root / "Dockerfile", context)

@@ -4,7 +4,6 @@ import fnmatch
 import posixpath
 import re
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from functions.build.builder.ignore import pattern_of
 from functions.build.builder.state import Build
 from functions.build.builder.words import paths
 from shared.images import digest_of
-from shared.skeleton import host
 
 _ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst")
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://|git@", re.IGNORECASE)
@@ -127,20 +125,13 @@ def _target(build: Build, line: int, destination: str, *, several: bool) -> tupl
 
 
 def _check_places(build: Build, instruction: Instruction, placements: list[Placement]) -> None:
-    within = reserved(build)
     for place in (item.target for item in placements):
         real, _ = look_up(build.roots(), posixpath.dirname(place))
-        if within(posixpath.join(real, posixpath.basename(place))):
+        if build.is_reserved(posixpath.join(real, posixpath.basename(place))):
             raise refused(
                 instruction.line,
                 f"{place} belongs to this machine's system, which is read-only; use /usr/local, /opt, /srv, … instead.",
             )
-
-
-def reserved(build: Build) -> Callable[[str], bool]:
-    """Whether a path lies where sandboxes mount the host's system."""
-    places = (*host(build.interpreter.path).mountpoints(), "/.kaos")
-    return lambda path: any(path == place or path.startswith(place + "/") for place in places)
 
 
 def _below(path: str, folder: str) -> bool:

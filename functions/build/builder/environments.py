@@ -4,96 +4,97 @@ A hard-linked file is one file: whoever could write it in one environment would 
 other environment. So foreign code never runs where it could write either:
 
     wheels only     no foreign code runs: uv, on the host, hard-links from the shared cache
-    with a build    (a source distribution) uv runs in a sandbox; the environment is a copy, the cache an overlay
-    byte-compiling  in a sandbox, without the packages on the path
+    with a build    (a source distribution) uv runs confined; the environment is a copy, the cache an overlay
+    byte-compiling  confined, without the packages on the path
 
 uv asks the *base* environment's interpreter about itself: it holds nothing but what came with the interpreter.
 """
 
+import os
 import platform
 import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 from functions.build.builder import uv
 from functions.build.builder.diagnosis import diagnosed
-from functions.build.builder.interpreter import Interpreter
 from functions.build.builder.layers import Draft, discard, draft
 from functions.build.builder.requirements import Request
+from functions.build.builder.toolchain import Toolchain
 from shared.errors import KaosError
 from shared.images import ImageStore, digest_of
 from shared.sandbox import Bind
 from shared.skeleton import ENVIRONMENTS, PYTHON, SHIM
 
 # Grows when environments are made differently.
-_RECIPE = 1
-# Where a sandboxed uv finds the requirements.
+_RECIPE = 2
+# Where a confined uv finds the requirements.
 _FILES = "/.kaos/requirements"
+# How a program of an environment starts, in sh and in Python alike: by the Python beside it, wherever it is shown.
+_START = b"""#!/bin/sh
+'''exec' "$(dirname -- "$(realpath -- "$0")")"/python "$0" "$@"
+' '''
+"""
 
 
-def base(store: ImageStore, interpreter: Interpreter) -> str:
-    """The key of the environment that an interpreter starts with: what its official image holds, less pip."""
-    bundled = interpreter.path.parent.parent / "lib" / interpreter.path.name / "ensurepip" / "_bundled"
+def base(tools: Toolchain) -> str:
+    """The key of the environment that an interpreter starts with: what its official image holds, less pip.
+
+    Raises Reject `build.run-failed` or `build.disk`.
+    """
+    bundled = tools.python.parent.parent / "lib" / tools.python.name / "ensurepip" / "_bundled"
     wheels = sorted(bundled.glob("setuptools-*.whl"))
     names = [wheel.name for wheel in wheels]
-    key = digest_of([_RECIPE, str(interpreter.path), interpreter.identity, platform.machine(), names])
-    if not store.environment(key).exists():
-        made = draft(store)
+    key = digest_of([_RECIPE, str(tools.python), tools.interpreter.identity, platform.machine(), names])
+    if not tools.store.environment(key).exists():
+        made = draft(tools.store)
         try:
-            _make_base(store, interpreter, made.root, wheels[-1:])
-            _keep(store, made.root, key)
+            _make_base(tools, made.root, wheels[-1:])
+            _keep(tools.store, made.root, key)
         finally:
             discard(made)
     return key
 
 
-def install(
-    store: ImageStore, interpreter: Interpreter, prior: str, request: Request, say: Callable[[str], None]
-) -> str:
+def install(tools: Toolchain, prior: str, request: Request, say: Callable[[str], None]) -> str:
     """The key of `prior` with `request` installed into it; made where there is none yet.
 
     Raises Reject `build.requirement-unknown`, `build.run-failed` or `build.disk`, and Unreachable `build.network`.
     """
     asked = [request.requirements, request.constraints, request.options]
-    key = digest_of([_RECIPE, prior, interpreter.identity, platform.machine(), asked])
-    if store.environment(key).exists():
+    key = digest_of([_RECIPE, prior, tools.interpreter.identity, platform.machine(), asked])
+    if tools.store.environment(key).exists():
         say(f"Uses the Python environment {key[:12]}, made before\n")
         return key
-    error = None if request.builds else _attempt(store, interpreter, prior, request, key, say=say, builds=False)
+    error = None if request.builds else _attempt(tools, prior, request, key, say=say, builds=False)
     if request.builds or (error is not None and error.code == "build.run-failed"):
         say("A requirement has no wheel for this Python: building it from source\n")
-        error = _attempt(store, interpreter, prior, request, key, say=say, builds=True)
+        error = _attempt(tools, prior, request, key, say=say, builds=True)
     if error is not None:
         raise error
     return key
 
 
 def _attempt(
-    store: ImageStore,
-    interpreter: Interpreter,
-    prior: str,
-    request: Request,
-    key: str,
-    *,
-    say: Callable[[str], None],
-    builds: bool,
+    tools: Toolchain, prior: str, request: Request, key: str, *, say: Callable[[str], None], builds: bool
 ) -> KaosError | None:
-    made = draft(store)
+    made = draft(tools.store)
     try:
-        subprocess.run(
-            ["cp", "-a", "--reflink=auto" if builds else "--link", f"{store.environment(prior)}/.", made.root],
-            check=True,
+        copy = shutil.copy2 if builds else os.link
+        shutil.copytree(
+            tools.store.environment(prior), made.root, symlinks=True, dirs_exist_ok=True, copy_function=copy
         )
-        template = base(store, interpreter)
+        template = base(tools)
         run = _built if builds else _linked
-        done = run(store, interpreter, made, template, _arguments(made.work, request))
+        done = run(tools, made, template, _arguments(made.work, request))
         if done.returncode != 0:
             return diagnosed(done.stdout, request.requirements)
         say("".join(line for line in done.stdout.splitlines(True) if not line.startswith("Using ")))
         _point_scripts(made.root / "bin", template)
-        _compile(store, interpreter, made.root)
-        _keep(store, made.root, key)
+        _compile(tools, made.root)
+        _keep(tools.store, made.root, key)
         return None
     finally:
         discard(made)
@@ -110,48 +111,40 @@ def _arguments(files: Path, request: Request) -> list[str]:
     return arguments
 
 
-def _linked(
-    store: ImageStore, _interpreter: Interpreter, made: Draft, template: str, arguments: list[str]
-) -> "subprocess.CompletedProcess[str]":
-    python = store.environment(template) / "bin" / "python"
+def _linked(tools: Toolchain, made: Draft, template: str, arguments: list[str]) -> "subprocess.CompletedProcess[str]":
+    python = tools.store.environment(template) / "bin" / "python"
     target = ["--no-build", "--link-mode", "hardlink", "--python", str(python), "--prefix", str(made.root)]
-    return uv.on_host(store, ["pip", "install", *target, *arguments])
+    return uv.on_host(tools, ["pip", "install", *target, *arguments])
 
 
-def _built(
-    store: ImageStore, interpreter: Interpreter, made: Draft, template: str, arguments: list[str]
-) -> "subprocess.CompletedProcess[str]":
+def _built(tools: Toolchain, made: Draft, template: str, arguments: list[str]) -> "subprocess.CompletedProcess[str]":
     target = ["--link-mode", "copy", "--python", f"{ENVIRONMENTS}/{template}/bin/python", "--prefix", PYTHON]
     arguments = [argument.replace(f"{made.work}/", f"{_FILES}/") for argument in arguments]
     binds = (
         Bind(uv.program(), uv.PROGRAM),
-        Bind(store.environment(template), f"{ENVIRONMENTS}/{template}"),
+        Bind(tools.store.environment(template), f"{ENVIRONMENTS}/{template}"),
         Bind(made.root, PYTHON, writable=True),
         Bind(made.work, _FILES),
     )
-    return uv.in_sandbox(
-        store, interpreter.path, [uv.PROGRAM, "pip", "install", *target, *arguments], binds, online=True
-    )
+    return uv.confined(tools, [uv.PROGRAM, "pip", "install", *target, *arguments], binds, online=True)
 
 
-def _make_base(store: ImageStore, interpreter: Interpreter, root: Path, wheels: list[Path]) -> None:
-    commands = [
-        ["venv", "--relocatable", "--no-project", "--allow-existing", "--python", str(interpreter.path), str(root)]
-    ]
+def _make_base(tools: Toolchain, root: Path, wheels: list[Path]) -> None:
+    commands = [["venv", "--relocatable", "--no-project", "--allow-existing", "--python", str(tools.python), str(root)]]
     if wheels:
         options = ["--offline", "--no-index", "--no-deps", "--python", str(root / "bin" / "python")]
         commands.append(["pip", "install", *options, str(wheels[0])])
     for arguments in commands:
-        done = uv.on_host(store, arguments)
+        done = uv.on_host(tools, arguments)
         if done.returncode != 0:
             raise diagnosed(done.stdout, ())
-    site = root / "lib" / interpreter.path.name / "site-packages"
+    site = root / "lib" / tools.python.name / "site-packages"
     # `python -m pip` finds the build's own pip; where there is none, in a job, the line means nothing.
     (site / "kaos.pth").write_text(f"{SHIM}/lib\n")
 
 
 def _point_scripts(folder: Path, template: str) -> None:
-    """Makes the programs that packages brought start this environment's Python, at its fixed path.
+    """Makes the programs that packages brought start the Python beside them.
 
     uv made them start the base environment's, in one of two ways: directly, or by way of a shell.
     """
@@ -165,15 +158,15 @@ def _point_scripts(folder: Path, template: str) -> None:
         if match:
             # A new file: the old one may be a hard link into the cache.
             mended = script.with_name(f".{script.name}")
-            mended.write_bytes(f"#!{PYTHON}/bin/python\n".encode() + content[match.end() :])
+            mended.write_bytes(_START + content[match.end() :])
             mended.chmod(0o755)
             mended.replace(script)
 
 
-def _compile(store: ImageStore, interpreter: Interpreter, root: Path) -> None:
+def _compile(tools: Toolchain, root: Path) -> None:
     """Byte-compiles, since a job can't keep what it compiles. Failures don't matter: some packages hold templates."""
-    argv = [str(interpreter.path), "-I", "-S", "-m", "compileall", "-q", "-j", "0", "-x", r"/tests?/", f"{PYTHON}/lib"]
-    uv.in_sandbox(store, interpreter.path, argv, (Bind(root, PYTHON, writable=True),), online=False)
+    argv = [str(tools.python), "-I", "-S", "-m", "compileall", "-q", "-j", "0", "-x", r"/tests?/", f"{PYTHON}/lib"]
+    uv.confined(tools, argv, (Bind(root, PYTHON, writable=True),), online=False)
 
 
 def _keep(store: ImageStore, root: Path, key: str) -> None:

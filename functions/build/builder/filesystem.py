@@ -26,6 +26,17 @@ def look_up(roots: Sequence[Path], path: str) -> tuple[str, Kind]:
     raise Reject("build.dockerfile", f"The path {path[:120]!r} in the image is a circle of links.")
 
 
+def seen(roots: Sequence[Path], path: str) -> Path | None:
+    """The file or link of a layer that an image shows at an absolute path, links on the way followed; None: nothing.
+
+    Raises Reject `build.dockerfile` on a circle.
+    """
+    real, kind = look_up(roots, path)
+    if kind == "nothing":
+        return None
+    return next((place for root in roots if os.path.lexists(place := root / real.lstrip("/"))), None)
+
+
 def _step(roots: Sequence[Path], path: str) -> tuple[str, Kind, str | None]:
     """One pass from the root: the path up to its end, or up to a link and where that leads."""
     shown = list(roots)

@@ -1,4 +1,4 @@
-"""The interpreter of the host that `FROM python:X.Y` selects."""
+"""The interpreter of this machine that `FROM python:X.Y` selects: the one asked for, or the nearest newer one."""
 
 import json
 import os
@@ -16,7 +16,8 @@ _OFFICIAL = re.compile(
     r"(?:docker\.io/)?(?:library/)?python(?::(?P<version>[0-9.]+|latest)?(?:-?(?P<variant>[\w.-]+))?)?"
 )
 _OTHER_SYSTEMS = ("alpine", "windowsservercore", "nanoserver")
-_OLDEST = (3, 7)
+# The oldest 3.X that uv installs for.
+_OLDEST = 7
 _QUERY_SECONDS = 20
 
 
@@ -37,27 +38,30 @@ def wanted(image: str, line: int) -> str:
     if match["variant"] and match["variant"].startswith(_OTHER_SYSTEMS):
         raise refused(line, f"FROM {image[:120]} is another system than this machine's; use python:X.Y-slim.")
     version = (match["version"] or "").replace("latest", "").strip(".")
-    numbers = tuple(int(number) for number in version.split(".") if number)
-    if len(numbers) > 1 and numbers < _OLDEST:
-        raise refused(line, f"FROM {image[:120]}: kaos builds run Python 3.7 or newer.")
+    if version and not re.fullmatch(r"3(\.\d{1,3}){0,2}", version):
+        raise refused(line, f"FROM {image[:120]}: kaos builds run Python 3.")
     return version
 
 
-def find(version: str, cache: Path) -> Interpreter:
-    """The best interpreter of this machine: the exact patch where it is there, else the newest of X.Y.
+def is_exactly(interpreter: Interpreter, version: str) -> bool:
+    """Whether an interpreter is what a FROM asks for (see `wanted`)."""
+    asked = version.split(".") if version else []
+    return interpreter.version.split(".")[: len(asked)] == asked
 
-    `cache` is a directory that remembers what interpreters said of themselves. Raises Reject `build.no-interpreter`.
+
+def find(version: str, cache: Path, *, strict: bool) -> Interpreter:
+    """The interpreter for a version: the one asked for; else the newest patch of its X.Y; else the nearest newer X.Y.
+
+    `strict` takes none but the one asked for. `cache` is a directory that remembers what interpreters said of
+    themselves. Raises Reject `build.no-interpreter` where none will do.
     """
-    candidates = _candidates()
-    asked = version.split(".")
-    for part in (asked, asked[:2]) if len(asked) > 2 else (asked,):  # noqa: PLR2004 - major.minor
-        for path in candidates:
-            if part[:2] != [""] and not _may_be(path, part[:2]):
-                continue
-            found = _query(path, cache)
-            if found and (part == [""] or found.version.split(".")[: len(part)] == part):
-                return found
-    there = sorted({found.version for path in candidates if (found := _query(path, cache))}, key=_order)
+    candidates = [path for path in _candidates() if _minor(path) >= _OLDEST]
+    for minor in _acceptable(version, {_minor(path) for path in candidates}):
+        found = [said for path in candidates if _minor(path) == minor and (said := _query(path, cache))]
+        exact = [interpreter for interpreter in found if is_exactly(interpreter, version)]
+        if exact or (found and not strict):
+            return (exact or found)[0]
+    there = sorted({said.version for path in candidates if (said := _query(path, cache))}, key=_order)
     raise Reject(
         "build.no-interpreter",
         f"The Dockerfile wants Python {version}, which this machine has not (it has {', '.join(there) or 'none'}): "
@@ -65,12 +69,23 @@ def find(version: str, cache: Path) -> Interpreter:
     )
 
 
+def _acceptable(version: str, minors: set[int]) -> list[int]:
+    """The X of the 3.Xs that may stand in for a version, best first: a newer Python runs most of what an older did."""
+    _, dot, rest = version.partition(".")
+    if not dot:
+        return sorted(minors, reverse=True)
+    return sorted(minor for minor in minors if minor >= int(rest.partition(".")[0]))
+
+
 def _candidates() -> list[Path]:
     """Interpreters by their file names, newest first; pyenv's shims only pretend to be some."""
-    home = Path(os.environ.get("HOME", "/nonexistent"))
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.expanduser raises where there is no home
+    data = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+    managed = Path(os.environ.get("UV_PYTHON_INSTALL_DIR") or data / "uv" / "python")
+    pyenv = Path(os.environ.get("PYENV_ROOT") or home / ".pyenv")
     folders = [
-        *home.glob(".pyenv/versions/*/bin"),
-        *home.glob(".local/share/uv/python/cpython-*/bin"),
+        *managed.glob("cpython-*/bin"),
+        *pyenv.glob("versions/*/bin"),
         *(Path(folder) for folder in os.environ.get("PATH", "").split(":") if folder and "/shims" not in folder),
         *(Path(sys.base_prefix, "bin"), Path("/usr/local/bin"), Path("/usr/bin")),
     ]
@@ -81,14 +96,13 @@ def _candidates() -> list[Path]:
         for file in folder.glob("python3.*")
         if re.fullmatch(r"python3\.\d+", file.name) and os.access(file, os.X_OK)
     }
+    named = [path for path in found if re.fullmatch(r"python3\.\d+", path.name)]
     # Of one X.Y, an installation of its own comes before the system's, which distributions take parts out of.
-    return sorted(
-        found, key=lambda path: (_order(path.name[6:]), path.parent != Path("/usr/bin"), str(path)), reverse=True
-    )
+    return sorted(named, key=lambda path: (_minor(path), path.parent != Path("/usr/bin"), str(path)), reverse=True)
 
 
-def _may_be(path: Path, version: list[str]) -> bool:
-    return path.name[6:].split(".")[: len(version)] == version
+def _minor(path: Path) -> int:
+    return int(path.name.removeprefix("python3."))
 
 
 def _query(path: Path, cache: Path) -> Interpreter | None:

@@ -42,6 +42,7 @@ def build(bundle: Bundle, out: Path, registry: str, say: Callable[[str], None]) 
     report: dict[str, object] = {
         "ref": ref,
         "digest": identity,
+        "source": bundle.id,
         "workdir": settings.get("WorkingDir") or "/",
         "cmd": [*(settings.get("Entrypoint") or []), *(settings.get("Cmd") or [])],
         "environment": None,

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from functions.build.builder import uv
 from functions.build.builder.dockerfile import Instruction
 from functions.build.builder.layers import Draft
-from functions.build.builder.pip import PipServer
+from functions.build.builder.pipserver import PipServer
 from functions.build.builder.state import Build
 from shared.errors import KaosError, Reject
 from shared.images import Image
-from shared.sandbox import Bind, Sandbox, start
+from shared.sandbox import Sandbox, start
 
 # How much of the last line of output an error quotes.
 _QUOTED = 300
@@ -25,16 +25,16 @@ def run(build: Build, instruction: Instruction, argv: tuple[str, ...], made: Dra
 
     Raises Reject `build.run-failed`, or what stopped pip.
     """
-    pip = PipServer(build, made.directory)
+    pip = PipServer(build.tools, build.environment, made.directory)
     try:
         # The environment is shown by a link that pip moves, hence it isn't part of this image.
-        image = Image.sealed(layers=tuple(build.layers), environment=None, python=str(build.interpreter.path), env={})
+        image = Image.sealed(layers=tuple(build.layers), environment=None, python=str(build.tools.python), env={})
         sandbox = Sandbox(
             image,
-            build.store,
+            build.tools.store,
             made.root,
             made.work,
-            binds=tuple(Bind(source, target) for source, target in pip.binds()),
+            binds=pip.binds(),
             env={**uv.network(trusted=False), **build.args, **build.env},
             cwd=build.workdir,
             network=True,
@@ -43,6 +43,7 @@ def run(build: Build, instruction: Instruction, argv: tuple[str, ...], made: Dra
     finally:
         pip.close()
     if status != 0:
+        build.tools.check_sandbox()
         raise _failed(instruction, status, last, pip.error)
     return pip.environment
 

@@ -41,17 +41,17 @@ def _layer(
     """The layer of this key, made by `make` (which returns the environment it led to) where there is none."""
     build.key = digest_of([build.key, key])
     name = build.key[: layers.ID_DIGITS]
-    layer = layers.known(build.store, name)
+    layer = layers.known(build.tools.store, name)
     announce(layer is not None)
     if layer is None:
         if len(build.layers) >= MAX_LAYERS:
             raise refused(line, f"an image can have {MAX_LAYERS} layers: join some RUNs by &&.")
         started = time.monotonic()
-        made = layers.draft(build.store)
+        made = layers.draft(build.tools.store)
         try:
             environment = make(made) or build.environment
             layer = Layer(name, environment, empty=False, seconds=round(time.monotonic() - started, 3))
-            layer = layers.commit(build.store, made, layer, build.interpreter.path)
+            layer = layers.commit(build.tools.store, made, layer, build.tools.python)
         finally:
             layers.discard(made)
     build.environment = layer.environment
@@ -65,6 +65,10 @@ def _run(build: Build, instruction: Instruction, announce: Callable[[bool], None
     key = ["RUN", argv, build.environment, sorted(build.env.items()), sorted(build.args.items()), build.workdir]
 
     def make(made: Draft) -> str:
+        if not build.tools.sandboxed:
+            from functions.build.builder import plain  # noqa: PLC0415
+
+            return plain.run(build, instruction, argv, made)
         from functions.build.builder.run import run  # noqa: PLC0415 - an unchanged build runs nothing
 
         return run(build, instruction, argv, made)
@@ -98,7 +102,7 @@ def _workdir(build: Build, instruction: Instruction, announce: Callable[[bool], 
         return ""
     if kind == "other":
         raise malformed(instruction.line, f"WORKDIR {path} is a file.")
-    if copy.reserved(build)(real):
+    if build.is_reserved(real):
         raise refused(instruction.line, f"WORKDIR {path} lies in this machine's system; use /opt, /srv, /app, ….")
     return _layer(build, ["WORKDIR", real], announce, lambda made: _make_folder(made, real), instruction.line)
 
@@ -118,8 +122,8 @@ def _env(build: Build, instruction: Instruction, _announce: Callable[[bool], Non
 
 def _arg(build: Build, instruction: Instruction, _announce: Callable[[bool], None]) -> str:
     for word in words.split(instruction.value):
-        name, _, default = word.partition("=")
-        build.args[name] = words.expand(default, build.variables)
+        name, equals, default = word.partition("=")
+        build.args[name] = words.expand(default, build.variables) if equals else build.defaults.get(name, "")
     return ""
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -52,8 +53,8 @@ def network(*, trusted: bool) -> dict[str, str]:
 
 def on_host(tools: Toolchain, arguments: list[str]) -> "subprocess.CompletedProcess[str]":
     """Runs uv with the shared cache; its output is one text."""
-    guard = _reader_of_all(tools.store) if tools.sandboxed else ()
-    return _run([*guard, str(program()), *arguments], _with_cache(tools.store))
+    guard = _reader_of_all(tools) if tools.sandboxed else ()
+    return _checked(tools, _run([*guard, str(program()), *arguments], _with_cache(tools.store)))
 
 
 def confined(
@@ -78,7 +79,7 @@ def confined(
         sandbox = Sandbox(image, store, made.root, made.work, binds=binds, env=env, network=online)
         process = start(sandbox, argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         said, _ = process.communicate()
-        return subprocess.CompletedProcess(argv, process.returncode, said.decode(errors="replace"))
+        return _checked(tools, subprocess.CompletedProcess(argv, process.returncode, said.decode(errors="replace")))
     finally:
         discard(made)
 
@@ -98,15 +99,33 @@ def _on_this_machine(word: str, binds: tuple[Bind, ...]) -> str:
     return word
 
 
-def _reader_of_all(store: ImageStore) -> list[str]:
+def _checked(tools: Toolchain, done: "subprocess.CompletedProcess[str]") -> "subprocess.CompletedProcess[str]":
+    if done.returncode != 0:
+        tools.check_sandbox()
+    return done
+
+
+def _reader_of_all(tools: Toolchain) -> list[str]:
     """Nothing outside the store's cache and drafts can be written: a wheel may hold any path, and links.
 
     The store is bound as one mount, since no hard link leads from one mount to another.
     """
-    root = str(store.root)
+    bwrap = shutil.which("bwrap")
+    if bwrap is None:
+        tools.check_sandbox()
+    root = str(tools.store.root)
     finished = [(f"{root}/{name}", f"{root}/{name}") for name in ("environments", "images", "skeletons")]
     return [
-        *("bwrap", "--die-with-parent", "--unshare-pid", "--unshare-ipc", "--new-session", "--ro-bind", "/", "/"),
+        *(
+            bwrap or "bwrap",
+            "--die-with-parent",
+            "--unshare-pid",
+            "--unshare-ipc",
+            "--new-session",
+            "--ro-bind",
+            "/",
+            "/",
+        ),
         *("--dev", "/dev", "--proc", "/proc", "--bind", root, root),
         *(word for source, target in finished for word in ("--ro-bind", source, target)),
         "--",
