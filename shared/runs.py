@@ -46,6 +46,7 @@ class Part(_Record):
     bundle: str = ""  # <name>:<hash7>
     commit: str = ""
     known: bool = False  # Pachyderm had this content already
+    attempt: str = ""  # the commit that ingest wrote last: noted here before it can be finished
 
 
 class JobRecord(_Record):
@@ -63,13 +64,15 @@ class JobRecord(_Record):
 class Trial(_Record):
     """One datum of a train job: one combination of hyperparameters, one model."""
 
-    id: str  # first 6 of the datum id
+    id: str  # the first digits of the datum id: see TRIAL_DIGITS
     datum: str = ""
     model: str = ""  # <source7>_<data7>[_<params7>]:<trial>
     state: str = ""
     params: dict[str, object] = {}
     metrics: dict[str, object] = {}
     seconds: float | None = None
+    cpu_seconds: float | None = None
+    peak_bytes: int | None = None
     reason: str = ""
 
 

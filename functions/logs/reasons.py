@@ -2,11 +2,11 @@
 
 import json
 import re
-from collections import deque
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 
+from functions.logs.trials import DONE
 from shared.events import JobFinished
-from shared.runs import Failure
+from shared.runs import Failure, Trial
 
 # The builder's last line where it fails on purpose (functions/build/builder).
 _BUILDER = "kaos-error: "
@@ -14,29 +14,64 @@ _BUILDER = "kaos-error: "
 _DATUM = re.compile(r"^datum [0-9a-f]+ failed:?\s*")
 
 
-def failure(job: JobFinished, last_lines: Iterable[str]) -> Failure:
-    """The code and the sentence for a failed job, from Pachyderm's reason and the last lines of its log."""
-    tail = deque((line for line in last_lines if line.strip()), maxlen=1)
-    last = tail[-1] if tail else ""
-    if job.stage == "build":
-        return _build_failure(job, last)
+_QUOTED = 300
+_NOTHING_WRITTEN = Failure(
+    code="train.no-output",
+    message="train ended well but wrote nothing: it must write its model into the directory that argument 1 names.",
+)
+
+
+def failure(job: JobFinished, last_words: str) -> Failure:
+    """The code and the sentence for a job that did not succeed, from Pachyderm's reason and the end of its log."""
     reason = _DATUM.sub("", job.reason) or "no reason was given"
+    if job.outcome == "killed":
+        return Failure(code=f"{job.stage}.killed", message=f"The {job.stage} was stopped: {reason}.")
+    if job.stage == "train":
+        return _of_train(reason, last_words)
+    return _told(last_words) or Failure(
+        code=f"{job.stage}.failed",
+        message=f"The {_DOES[job.stage]} failed: {reason}. `kaos train logs --stage {job.stage}` shows the log.",
+    )
+
+
+def of_trials(trials: Sequence[Trial], last_words: Mapping[str, str]) -> Failure | None:
+    """Why a training whose job succeeded has not a model of every trial; None where it has."""
+    missing = [trial for trial in trials if not trial.model]
+    if not missing and trials:
+        return None
+    if not trials:
+        return Failure(code="train.no-trials", message="There was nothing to train: the data or the grid is empty.")
+    first = missing[0]
+    if first.state in DONE:
+        told = _NOTHING_WRITTEN
+    else:
+        told = _of_train(first.reason or "no reason was given", last_words.get(first.id, ""))
+    if len(trials) == 1:
+        return told
+    good = len(trials) - len(missing)
+    return Failure(
+        code="train.trials", message=f"{good} of {len(trials)} trials succeeded. Trial {first.id}: {told.message}"
+    )
+
+
+_DOES = {"build": "build of the image", "fetch": "download of the data", "train": "training"}
+
+
+def _of_train(reason: str, last_words: str) -> Failure:
     if "out of memory" in reason:
         return Failure(code="train.out-of-memory", message=f"The training ran {reason}.")
     if "signal" in reason:
-        return Failure(code="train.killed", message=f"The training was {reason} from outside.")
-    said = f" Its last words: {last.strip()[:300]}" if last else " It printed nothing."
+        return Failure(code="train.killed", message=f"The training was ended by {reason} from outside.")
+    said = f" Its last words: {last_words[:_QUOTED]}" if last_words else " It printed nothing."
     return Failure(code="train.failed", message=f"train ended with {reason}.{said}")
 
 
-def _build_failure(job: JobFinished, last: str) -> Failure:
-    if last.startswith(_BUILDER):
-        try:
-            told = json.loads(last.removeprefix(_BUILDER))
-            return Failure(code=str(told["code"]), message=str(told["message"]))
-        except (ValueError, KeyError, TypeError):
-            pass  # user code printed something that looks like it
-    reason = _DATUM.sub("", job.reason) or "no reason was given"
-    return Failure(
-        code="build.failed", message=f"The image could not be built: {reason}. `kaos train build-logs` shows the log."
-    )
+def _told(last_words: str) -> Failure | None:
+    """What the program of the stage itself gave as its reason."""
+    if not last_words.startswith(_BUILDER):
+        return None
+    try:
+        told = json.loads(last_words.removeprefix(_BUILDER))
+        return Failure(code=str(told["code"]), message=str(told["message"]))
+    except (ValueError, KeyError, TypeError):
+        return None  # user code printed something that looks like it

@@ -1,6 +1,8 @@
 """What became of each trial of a train job: its state, its parameters, its metrics, its model."""
 
 import json
+import math
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -8,7 +10,7 @@ from python_pachyderm import Client
 from python_pachyderm.proto.v2.pfs import pfs_pb2
 from python_pachyderm.proto.v2.pps import pps_pb2
 
-from functions.logs.lines import TRIAL_DIGITS
+from shared.names import TRIAL_DIGITS
 from shared.pachyderm import commit_of
 from shared.runs import Inputs, Trial
 
@@ -20,22 +22,25 @@ _STATES: Final[dict[int, str]] = {
     pps_pb2.DatumState.STARTING: "running",
 }
 DONE: Final = frozenset({"succeeded", "skipped"})
-# A file of metrics is a handful of numbers; what is larger is something else.
-_METRICS_MAX_BYTES: Final = 1 << 20
+# A file of metrics or parameters is a handful of numbers; what is larger is something else.
+_OBJECT_MAX_BYTES: Final = 1 << 20
+_METRICS_PARTS: Final = 4  # /, <trial>, metrics, <name>.json
 
 
 def read_trials(client: Client, workspace: str, pipeline: str, job: str, inputs: Inputs) -> list[Trial]:
     """All trials of a job that is over, in the order Pachyderm lists them. Raises grpc.RpcError."""
-    written = _files_by_trial(client, workspace, pipeline, job)
+    output = commit_of(workspace, pipeline, job)
+    wrote, metrics = _outputs(client, output)
+    listed = list(client.list_datum(pipeline, job, project_name=workspace))
+    params = _params(client, listed)
     trials = []
-    for info in client.list_datum(pipeline, job, project_name=workspace):
+    for info in listed:
         trial = Trial(id=info.datum.id[:TRIAL_DIGITS], datum=info.datum.id, state=_STATES.get(info.state, "unknown"))
-        trial.params = _params(client, info)
+        trial.params = params.get(_params_path(info), {})
         trial.seconds = info.stats.process_time.ToTimedelta().total_seconds() or None
-        paths = written.get(trial.id, [])
-        if trial.state in DONE and paths:
+        if trial.state in DONE and trial.id in wrote:
             trial.model = _model_id(inputs, trial.id)
-            trial.metrics = _metrics(client, commit_of(workspace, pipeline, job), paths)
+            trial.metrics = metrics.get(trial.id, {})
         trials.append(trial)
     return trials
 
@@ -45,42 +50,55 @@ def _model_id(inputs: Inputs, trial: str) -> str:
     return f"{'_'.join(hashes)}:{trial}"
 
 
-def _files_by_trial(client: Client, workspace: str, pipeline: str, job: str) -> dict[str, list[tuple[str, int]]]:
-    """Path and size of every file that each trial wrote."""
-    found: dict[str, list[tuple[str, int]]] = {}
-    for info in client.walk_file(commit_of(workspace, pipeline, job), "/"):
-        path = PurePosixPath(info.file.path)
-        if info.file_type == pfs_pb2.FileType.FILE and len(path.parts) > 1:
-            found.setdefault(path.parts[1], []).append((str(path), info.size_bytes))
-    return found
+def _outputs(client: Client, output: Any) -> tuple[set[str], dict[str, dict[str, object]]]:
+    """The trials that wrote anything, and what each wrote into metrics/*.json, merged."""
+    wrote: set[str] = set()
+    some_metrics = False
+    for info in client.walk_file(output, "/"):
+        parts = PurePosixPath(info.file.path).parts
+        if info.file_type == pfs_pb2.FileType.FILE and len(parts) > 1:
+            wrote.add(parts[1])
+            some_metrics |= len(parts) == _METRICS_PARTS and parts[2] == "metrics" and parts[3].endswith(".json")
+    metrics: dict[str, dict[str, object]] = {}
+    if some_metrics:
+        for path, found in _objects(client, output, "/*/metrics/*.json"):
+            metrics.setdefault(path.parts[1], {}).update(_values(found))
+    return wrote, metrics
 
 
-def _params(client: Client, info: Any) -> dict[str, object]:
-    """The combination of hyperparameters that the datum was given, from the file it saw."""
-    for file in info.data:
-        if file.file.commit.branch.repo.name == "params":
-            return _read_object(client, file.file.commit, file.file.path)
-    return {}
+def _params(client: Client, listed: list[Any]) -> dict[str, dict[str, object]]:
+    """The combination of hyperparameters of each path in the commit that the datums were given."""
+    commits = [file.file.commit for info in listed[:1] for file in info.data if _is_params(file)]
+    return {str(path): found for commit in commits for path, found in _objects(client, commit, "/*.json")}
 
 
-def _metrics(client: Client, commit: Any, paths: list[tuple[str, int]]) -> dict[str, object]:
-    """What the trial wrote into metrics/*.json, merged."""
-    merged: dict[str, object] = {}
-    for path, size in paths:
-        parts = PurePosixPath(path).parts
-        if parts[2:3] == ("metrics",) and path.endswith(".json") and size <= _METRICS_MAX_BYTES:
-            merged |= {
-                name: value
-                for name, value in _read_object(client, commit, path).items()
-                if isinstance(value, int | float | str)
-            }
-    return merged
+def _params_path(info: Any) -> str:
+    return next((str(file.file.path) for file in info.data if _is_params(file)), "")
 
 
-def _read_object(client: Client, commit: Any, path: str) -> dict[str, object]:
-    """A JSON object in Pachyderm; empty where user code wrote something else."""
-    try:
-        found = json.loads(client.get_file(commit, path).read())
-    except (ValueError, StopIteration):  # StopIteration: how the client says that a file is empty
-        return {}
-    return found if isinstance(found, dict) else {}
+def _is_params(file: Any) -> bool:
+    return bool(file.file.commit.branch.repo.name == "params")
+
+
+def _objects(client: Client, commit: Any, pattern: str) -> Iterator[tuple[PurePosixPath, dict[str, object]]]:
+    """The JSON objects of all files that match, in one stream: a grid has thousands. What is none is left out."""
+    with client.get_file_tar(commit, pattern) as tar:
+        for entry in tar:
+            content = tar.extractfile(entry) if entry.isreg() and entry.size <= _OBJECT_MAX_BYTES else None
+            if content is None:
+                continue
+            try:
+                found = json.loads(content.read())
+            except ValueError:
+                continue  # user code may write what it likes
+            if isinstance(found, dict):
+                yield PurePosixPath("/", entry.name.lstrip("/")), found
+
+
+def _values(found: dict[str, object]) -> dict[str, object]:
+    """What of a metrics file is a metric. NaN and infinity, which JSON has no word for, become text."""
+    return {
+        name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in found.items()
+        if isinstance(value, int | float | str)
+    }

@@ -6,14 +6,15 @@ from python_pachyderm import Client
 from python_pachyderm.proto.v2.pps import pps_pb2
 
 from functions.train.inputs import Inputs
+from shared.names import TRIAL_DIGITS
 from shared.pachyderm import commit_of
 from shared.runs import Options
 
 # The user's contract: argument 1 is a directory of the trial's own. `exec`, so that the exit status and the signals
-# are the script's; six digits of the datum id, as the original's model ids have them.
+# are the script's.
 _SCRIPT = (
     "set -e",
-    'out=/pfs/out/$(printf %.6s "$PACH_DATUM_ID")',
+    f'out=/pfs/out/$(printf %.{TRIAL_DIGITS}s "$PACH_DATUM_ID")',
     'mkdir -p "$out"',
     'exec ./train "$out"',
 )
@@ -49,7 +50,8 @@ def create_pipeline(client: Client, workspace: str, pipeline: str, inputs: Input
     resources = _resources(options)
     client.create_pipeline(
         pipeline,
-        pps_pb2.Transform(image=inputs.reference, cmd=["sh"], stdin=_SCRIPT),
+        # err_cmd: a trial that fails is told (RECOVERED), and the other trials go on.
+        pps_pb2.Transform(image=inputs.reference, cmd=["sh"], stdin=_SCRIPT, err_cmd=["true"]),
         project_name=workspace,
         input=pps_pb2.Input(
             cross=[
