@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Final, Literal, get_args
 
 from shared.errors import Reject
 
@@ -15,6 +15,9 @@ _WORKSPACE = re.compile(r"[a-z0-9][a-z0-9-]{0,39}\Z")
 _BUNDLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 # A ULID in lower case: Crockford's alphabet, and of 26 characters the first holds 3 bits.
 _RUN = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}\Z")
+# A trial is named by the start of its datum's id, which is also its directory in the training's output. 10 hex digits
+# are 40 bits: of 10,000 trials (the most of a grid) two meet in one of 20,000 grids; with 6, in every grid.
+TRIAL_DIGITS: Final = 10
 # Longest first, so that `x.tar.gz` loses the whole of its ending.
 _SUFFIXES = (".tar.gz", ".tar.zst", ".tar", ".tgz", ".zip", ".mf", ".json")
 
@@ -60,9 +63,7 @@ def is_run(name: str) -> bool:
 
 
 def inbox_key(key: str) -> InboxKey:
-    """Reads an object's key. Raises Reject `bundle.key` where it is not as InboxKey tells, `bundle.name`, or
-    `workspace.name`.
-    """
+    """Reads an object's key; raises Reject `bundle.key`, `bundle.name` or `workspace.name` where it is no such key."""
     workspace, _, rest = key.partition("/")
     kind, _, rest = rest.partition("/")
     run, _, filename = rest.rpartition("/")
