@@ -1,15 +1,18 @@
 """The object store, over S3: bundles as they were dropped, and collected logs. boto3, run in threads."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.response import StreamingBody
 
 from shared.errors import NotFound, Unreachable
 from shared.settings import Settings
@@ -23,6 +26,16 @@ T = TypeVar("T")
 _THREADS = 16
 _CHUNK_BYTES = 1 << 20
 _NOT_FOUND, _PRECONDITION_FAILED = 404, 412  # HTTP's own numbers
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An object that is being read: what the store says of it, and its content. `metadata` has lower-case keys."""
+
+    etag: str
+    modified: datetime
+    metadata: dict[str, str]
+    body: StreamingBody
 
 
 @dataclass(frozen=True)
@@ -43,33 +56,36 @@ class Bucket:
                 "s3.unreachable", f"The object store does not answer at {self.client.meta.endpoint_url}: {error}"
             ) from error
 
-    async def download(self, bucket: str, key: str, etag: str, path: Path) -> None:
-        """Writes the object to `path`. Raises NotFound `object.gone` where it is not the one of `etag` any more."""
+    @asynccontextmanager
+    async def opened(self, bucket: str, key: str, *, etag: str = "", version: str = "") -> AsyncIterator[Stored]:
+        """Opens the object for reading, in one request. Raises NotFound `object.gone` where it is not there any more.
 
-        def work(client: "S3Client") -> None:
-            body = client.get_object(Bucket=bucket, Key=key, IfMatch=f'"{etag}"')["Body"]
-            with path.open("wb") as file:
-                for chunk in body.iter_chunks(_CHUNK_BYTES):
-                    file.write(chunk)
-
+        With `version` that version of it, else with `etag` only while it has that content.
+        """
+        which: dict[str, str] = {"VersionId": version} if version else {"IfMatch": f'"{etag}"'} if etag else {}
         try:
-            await self.call(work)
+            found = await self.call(lambda client: client.get_object(Bucket=bucket, Key=key, **which))  # type: ignore[arg-type]  # the stub wants a TypedDict
         except ClientError as error:
             if _status(error) in {_NOT_FOUND, _PRECONDITION_FAILED}:
                 raise NotFound(
                     "object.gone", f"The object {key} was replaced or removed before it was read."
                 ) from error
             raise
-
-    async def metadata(self, bucket: str, key: str) -> dict[str, str]:
-        """The object's own metadata, keys in lower case. Raises NotFound `object.gone`."""
         try:
-            found = await self.call(lambda client: client.head_object(Bucket=bucket, Key=key)["Metadata"])
-        except ClientError as error:
-            if _status(error) == _NOT_FOUND:
-                raise NotFound("object.gone", f"The object {key} was removed before it was read.") from error
-            raise
-        return {name.lower(): value for name, value in found.items()}
+            metadata = {name.lower(): value for name, value in found["Metadata"].items()}
+            yield Stored(found["ETag"].strip('"'), found["LastModified"], metadata, found["Body"])
+        finally:
+            found["Body"].close()
+
+    async def save(self, stored: Stored, path: Path) -> None:
+        """Writes the content of an opened object to `path`."""
+
+        def work(_: "S3Client") -> None:
+            with path.open("wb") as file:
+                for chunk in stored.body.iter_chunks(_CHUNK_BYTES):
+                    file.write(chunk)
+
+        await self.call(work)
 
     async def upload(self, bucket: str, key: str, path: Path) -> None:
         """Stores the file, in parts where it is large."""

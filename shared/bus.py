@@ -1,20 +1,25 @@
 """Publishes events on NATS JetStream, and opens the buckets that hold records."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import nats
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
+from nats.js.kv import KeyValue
 
 from shared.errors import Unreachable
 from shared.events import D, Data, Event, new_event
 from shared.jobs import Jobs
+from shared.objects import Objects
 from shared.runs import Runs
 from shared.settings import Settings
+from shared.trainings import Trained, Waiting
 
 # An acknowledged publish is on disk (sync_interval: always; p50 0.4 ms): 5 s means that the server is in trouble.
 _PUBLISH_TIMEOUT = 5.0
+# Not the client's usual prefix: subscribers, who may read inboxes below that one, must not read our answers.
+_INBOX = "_INBOX_KAOS"
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,7 @@ class Bus:
     client: Client
     stream: JetStreamContext
     source: str
+    opened: dict[str, KeyValue] = field(default_factory=dict, repr=False)
 
     async def publish(self, data: Data) -> None:
         """Tells `data` once: the event's id deduplicates within the stream's window. Durable when this returns."""
@@ -38,17 +44,35 @@ class Bus:
             headers={"Nats-Msg-Id": event.id, "Content-Type": "application/cloudevents+json"},
         )
 
+    async def key_value(self, name: str) -> KeyValue:
+        """A key-value bucket. The server is asked for it once: nats-py would ask each time."""
+        if name not in self.opened:
+            self.opened[name] = await self.stream.key_value(name)
+        return self.opened[name]
+
     async def runs(self) -> Runs:
         """The run records."""
-        return Runs(await self.stream.key_value("kaos-runs"))
+        return Runs(await self.key_value("kaos-runs"))
 
     async def jobs(self) -> Jobs:
         """The jobs that kaos launched."""
-        return Jobs(await self.stream.key_value("kaos-jobs"))
+        return Jobs(await self.key_value("kaos-jobs"))
+
+    async def objects(self) -> Objects:
+        """The objects of the inbox that have become runs."""
+        return Objects(await self.key_value("kaos-objects"))
+
+    async def trained(self) -> Trained:
+        """What has been trained before."""
+        return Trained(await self.key_value("kaos-trained"))
+
+    async def waiting(self) -> Waiting:
+        """The runs that wait for an input."""
+        return Waiting(await self.key_value("kaos-waiting"))
 
     def named(self, source: str) -> "Bus":
         """The same connection for another function."""
-        return Bus(self.client, self.stream, source)
+        return replace(self, source=source)
 
     async def close(self) -> None:
         """Flushes and disconnects."""
@@ -68,6 +92,7 @@ async def connect(settings: Settings, *, source: str) -> Bus:
             reconnect_time_wait=0.2,
             allow_reconnect=True,
             connect_timeout=5,
+            inbox_prefix=_INBOX,
             error_cb=_quiet,
         )
     except (NatsError, OSError, TimeoutError) as error:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import grpc
 import python_pachyderm
@@ -15,6 +15,9 @@ from python_pachyderm.service import GRPC_CHANNEL_OPTIONS
 from shared.settings import Settings
 
 T = TypeVar("T")
+
+# The error of a commit that nobody may finish any more: ingest gave it up, and the relay tells nobody of it.
+ABANDONED: Final = "kaos: abandoned by a later attempt"
 
 # Calls last milliseconds but for uploads and downloads: enough for the slots of all functions in one process.
 _THREADS = 32

@@ -111,6 +111,9 @@ class Run(_Record):
     expected: tuple[PartKind, ...]
     parts: dict[PartKind, Part] = {}
     options: Options = Options()
+    force: bool = False  # train again what has been trained before
+    fingerprint: str = ""  # of what it trains: see shared.trainings
+    same_as: str = ""  # the earlier run that trained the same; then there is no job, and the models are that run's
     inputs: Inputs = Inputs()
     build: JobRecord = JobRecord()
     train: JobRecord = JobRecord()

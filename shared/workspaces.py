@@ -36,7 +36,7 @@ async def ensure(pachyderm: Pachyderm, bus: Bus, name: str) -> Workspace:
         return there
     await pachyderm.call(lambda client: _make(client, name))
     made = Workspace(name=name, created=datetime.now(UTC))
-    entries = await bus.stream.key_value(_BUCKET)
+    entries = await bus.key_value(_BUCKET)
     try:
         await entries.create(name, made.model_dump_json().encode())
     except KeyWrongLastSequenceError:
@@ -48,7 +48,7 @@ async def ensure(pachyderm: Pachyderm, bus: Bus, name: str) -> Workspace:
 
 async def find(bus: Bus, name: str) -> Workspace | None:
     """The workspace, or None where there is none of that name."""
-    entries = await bus.stream.key_value(_BUCKET)
+    entries = await bus.key_value(_BUCKET)
     try:
         entry = await entries.get(name)
     except (KeyNotFoundError, KeyDeletedError):
@@ -68,7 +68,7 @@ async def get(bus: Bus, name: str) -> Workspace:
 
 async def every(bus: Bus) -> list[Workspace]:
     """All workspaces by name."""
-    entries = await bus.stream.key_value(_BUCKET)
+    entries = await bus.key_value(_BUCKET)
     watcher = await entries.watchall(ignore_deletes=True)
     found = []
     try:

@@ -1,80 +1,122 @@
-"""Makes one commit of a bundle in Pachyderm: whole and finished, or not there."""
+"""Makes one commit of a bundle in Pachyderm for a run: whole and finished, or not there, however often it is tried.
+
+Each attempt opens a commit of its own and notes its id in the run record before it may finish it. Who finds an
+earlier attempt's id there settles that commit first: it is finished with an error, which only one of the two can do.
+So at most one commit of a run is ever finished as it should be, whatever is slow, dies or comes twice. No attempt
+waits for another, nor one run for another: each commits on a branch named after its run.
+"""
 
 import itertools
 import json
-from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import grpc
 from python_pachyderm import Client
 from python_pachyderm.proto.v2.pfs import pfs_pb2
+from python_pachyderm.proto.v2.transaction import transaction_pb2
 
+from functions.ingest.bundle import Bundle
 from shared.errors import Retry
 from shared.names import PartKind
-from shared.pachyderm import Pachyderm, commit_of, details, is_code
+from shared.pachyderm import ABANDONED, Pachyderm, commit_of, details, is_code
+from shared.runs import Part, Run, Runs
 
 # 16 hex digits are 64 bits: two bundles of one workspace meet by chance once in 2^32 bundles.
 _BRANCH_DIGITS: Final = 16
 # A quarter of the usual limit of 1,024 open files, for several uploads share it.
 _BATCH: Final = 256
 NEWEST: Final = "master"
-# Where a file lies in the commit, and where its content lies on this disk.
-Files = Iterable[tuple[str, Path]]
+# An attempt that was overtaken is not over for good: the one that overtook it may die. Three heartbeats of that one
+# fit in here, and the first of them already takes this delay back (deploy/nats.toml: ack_wait).
+_OVERTAKEN: Final = timedelta(seconds=30)
 
 
-def commit_bundle(
-    client: Client,
-    pachyderm: Pachyderm,
-    *,
-    workspace: str,
-    kind: PartKind,
-    run: str,
-    bundle: str,
-    tree: str,
-    files: Files,
-) -> tuple[str, bool]:
-    """Returns the commit's id, and whether Pachyderm had the content already (then nothing is uploaded).
+async def commit_bundle(run: Run, kind: PartKind, bundle: Bundle, *, pachyderm: Pachyderm, runs: Runs) -> str:
+    """Returns the id of the run's commit of this bundle; where Pachyderm has the content, nothing is uploaded.
 
-    A bundle has a branch of its own, named by its hash, so that no two bundles wait for each other. Raises Retry
-    while another attempt's commit is open on it: that attempt ends it, or its commit is dropped here when it is dead.
+    Raises Retry where another attempt has taken over, or where the content is being stored by Pachyderm just now.
     """
-    branch = f"b-{tree[:_BRANCH_DIGITS]}"
-    known = _has_content(client, workspace, kind, branch)
-    commit = _start(client, workspace, kind, branch, json.dumps({"kaos-run": run, "kaos-bundle": bundle}))
+    before = run.parts[kind].attempt if kind in run.parts else ""
+    if before and await pachyderm.call(lambda client: _close(client, run, kind, before)) == "finished":
+        return before
+    base = await pachyderm.call(lambda client: _content(client, run.workspace, kind, bundle.tree))
+    commit = await pachyderm.call(lambda client: _start(client, run, kind, bundle.id, base))
+
+    def note(record: Run) -> None:
+        part = record.parts.get(kind) or Part(kind=kind)
+        if part.attempt != before:
+            raise Retry("another attempt stores the bundle", after=_OVERTAKEN)
+        record.parts[kind] = part.model_copy(
+            update={"attempt": commit.id, "bundle": bundle.id, "known": base is not None}
+        )
+
     try:
-        if not known:
-            _upload(client, commit, files)
-        _finish(client, pachyderm, workspace, kind, commit)
-    except BaseException:
-        # Also when this thread is told to stop: an open commit would hold up everybody who brings the same bundle.
-        client.drop_commit(commit.id)
+        await runs.update(run.workspace, run.id, note)
+        if base is None:
+            await pachyderm.call(lambda client: _upload(client, commit, bundle.files))
+        heads = [NEWEST] if base is not None else [NEWEST, _content_branch(bundle.tree)]
+        await pachyderm.call(lambda client: _finish(client, commit, heads))
+    except Exception as error:
+        match await pachyderm.call(lambda client: _close(client, run, kind, commit.id)):
+            case "finished":
+                return str(commit.id)  # what failed was the answer
+            case "lost":
+                raise Retry("another attempt has taken over", after=_OVERTAKEN) from error
         raise
-    return str(commit.id), known
+    except BaseException:
+        # Told to stop. A thread may be uploading still: it finds the commit closed.
+        await pachyderm.call(lambda client: _close(client, run, kind, commit.id))
+        raise
+    return str(commit.id)
 
 
-def _has_content(client: Client, workspace: str, kind: PartKind, branch: str) -> bool:
+def _close(client: Client, run: Run, kind: PartKind, commit: str) -> Literal["finished", "closed", "lost"]:
+    """What has become of an attempt's commit: finished as it should be; or closed for good, here or by another."""
     try:
-        head = client.inspect_branch(kind, branch, project_name=workspace).head
+        client.finish_commit(commit_of(run.workspace, kind, commit), error=ABANDONED)
     except grpc.RpcError as error:
         if is_code(error, grpc.StatusCode.NOT_FOUND):
-            return False
-        raise
-    return bool(head.id)
+            return "lost"
+        if not is_code(error, grpc.StatusCode.UNKNOWN):  # "has already finished" has no code of its own
+            raise
+        [info] = client.inspect_commit(commit_of(run.workspace, kind, commit))
+        if not info.HasField("finishing"):
+            raise
+        return "lost" if info.error == ABANDONED else "finished"
+    with suppress(grpc.RpcError):  # it is of no use, and in nobody's way
+        client.drop_commit(commit)
+    return "closed"
 
 
-def _start(client: Client, workspace: str, kind: PartKind, branch: str, description: str) -> pfs_pb2.Commit:
+def _content(client: Client, workspace: str, kind: PartKind, tree: str) -> pfs_pb2.Commit | None:
+    """A commit that holds this bundle already."""
     try:
-        return client.start_commit(kind, branch, description=description, project_name=workspace)
+        head = client.inspect_branch(kind, _content_branch(tree), project_name=workspace).head
     except grpc.RpcError as error:
-        if "has not been finished" in details(error):
-            raise Retry("another attempt stores the same bundle", after=timedelta(milliseconds=200)) from error
+        if is_code(error, grpc.StatusCode.NOT_FOUND):
+            return None
         raise
+    return commit_of(workspace, kind, head.id) if head.id else None
 
 
-def _upload(client: Client, commit: pfs_pb2.Commit, files: Files) -> None:
+def _start(client: Client, run: Run, kind: PartKind, bundle: str, base: pfs_pb2.Commit | None) -> pfs_pb2.Commit:
+    """Opens a commit of the run, with the content of `base`."""
+    description = json.dumps({"kaos-run": run.id, "kaos-bundle": bundle})
+    try:
+        return client.start_commit(kind, run.id, parent=base, description=description, project_name=run.workspace)
+    except grpc.RpcError as error:
+        if "has not been finished" not in details(error):
+            raise
+        if base is None:
+            # An attempt that died before it noted its commit. (A living one notes it at once, and gives way.)
+            _close(client, run, kind, client.inspect_branch(kind, run.id, project_name=run.workspace).head.id)
+        raise Retry("the commit before is not finished", after=timedelta(milliseconds=200)) from error
+
+
+def _upload(client: Client, commit: pfs_pb2.Commit, files: list[tuple[str, Path]]) -> None:
     """Adds the files, a batch at a time: the client holds every file of a request open until it is sent."""
     remaining = iter(files)
     while batch := list(itertools.islice(remaining, _BATCH)):
@@ -84,10 +126,14 @@ def _upload(client: Client, commit: pfs_pb2.Commit, files: Files) -> None:
                 uploads.put_file_from_fileobj(path, opened.enter_context(content.open("rb")))
 
 
-def _finish(client: Client, pachyderm: Pachyderm, workspace: str, kind: PartKind, commit: pfs_pb2.Commit) -> None:
-    """Finishes the commit and makes it the newest, both or neither."""
-    transaction = str(client.start_transaction().id)
-    within = pachyderm.in_transaction(transaction)
-    within.finish_commit(commit)
-    within.create_branch(kind, NEWEST, commit_of(workspace, kind, commit.id), project_name=workspace)
-    client.finish_transaction(transaction)
+def _finish(client: Client, commit: pfs_pb2.Commit, heads: list[str]) -> None:
+    """Finishes the commit and points these branches at it: all or nothing, in one request."""
+    finish = transaction_pb2.TransactionRequest(finish_commit=pfs_pb2.FinishCommitRequest(commit=commit))
+    branches = [pfs_pb2.Branch(repo=commit.branch.repo, name=name) for name in heads]
+    moves = [pfs_pb2.CreateBranchRequest(branch=branch, head=commit) for branch in branches]
+    client.batch_transaction([finish, *(transaction_pb2.TransactionRequest(create_branch=move) for move in moves)])
+
+
+def _content_branch(tree: str) -> str:
+    """The branch whose head holds this content, and nothing else."""
+    return f"b-{tree[:_BRANCH_DIGITS]}"

@@ -12,7 +12,7 @@ from python_pachyderm.proto.v2.pfs import pfs_pb2
 from shared.bus import Bus
 from shared.events import CommitFinished
 from shared.names import PartKind
-from shared.pachyderm import Pachyderm, is_code
+from shared.pachyderm import ABANDONED, Pachyderm, is_code
 
 log = structlog.get_logger()
 
@@ -52,12 +52,14 @@ async def _wait(
         finished = await pachyderm.pfs.InspectCommit(request, metadata=pachyderm.metadata)
     except grpc.RpcError as error:
         if is_code(error, grpc.StatusCode.NOT_FOUND):
-            return  # ingest dropped it: the upload failed, and another attempt makes another commit
+            return  # an attempt of ingest that was given up: another makes another commit
         raise
     await _tell(workspace, repo, finished, bus=bus, told=told)
 
 
 async def _tell(workspace: str, repo: PartKind, info: Any, *, bus: Bus, told: Callable[[int], None]) -> None:
+    if info.error == ABANDONED:
+        return
     run, bundle = _run_and_bundle(info)
     await bus.publish(
         CommitFinished(workspace=workspace, repo=repo, commit=info.commit.id, run=run, bundle=bundle, error=info.error)

@@ -33,7 +33,10 @@ async def test_what_is_uploaded_as_told_becomes_an_event_of_its_run(api: Any, st
     assert status == 201
     run, uploads = submitted["run"], submitted["uploads"]
     assert (run["state"], run["expected"], run["options"]["memory"]) == ("received", ["source", "data"], "1Gi")
-    assert [upload["key"] for upload in uploads] == [f"mnist/source/{run['id']}/m.zip", f"mnist/data/{run['id']}/d.tar.gz"]
+    assert [upload["key"] for upload in uploads] == [
+        f"mnist/source/{run['id']}/m.zip",
+        f"mnist/data/{run['id']}/d.tar.gz",
+    ]
     assert (await put(uploads[0]["url"], b"hello", uploads[0]["headers"])).status == 200
     event = await created(api.bus, run["id"])
     assert event["data"]["key"] == uploads[0]["key"]

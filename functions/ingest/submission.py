@@ -1,0 +1,66 @@
+"""Which run an object belongs to, and which of the events that tell of the object is the one to ingest it."""
+
+import hashlib
+from datetime import UTC, datetime
+
+from ulid import ULID
+
+from shared.bucket import Stored
+from shared.errors import NotFound
+from shared.events import Event, ObjectCreated
+from shared.names import InboxKey, is_run
+from shared.objects import Claim, Objects, object_id
+from shared.runs import Part, Run, Runs
+
+
+async def claim_run(
+    event: Event[ObjectCreated], key: InboxKey, stored: Stored, *, objects: Objects, runs: Runs
+) -> Run | None:
+    """The run that this event is to ingest the object for; None where another event told of the object before.
+
+    That event is in the stream until it is done with, so nothing is lost by leaving the object to it. A bare object's
+    run is made here; who wins the claim decides which.
+    """
+    dropped = event.data
+    submitted = await _submission(dropped.key, key, stored.metadata, runs)
+    identity = object_id(dropped.bucket, dropped.key, within=key, etag=stored.etag, modified=stored.modified)
+    own = submitted.id if submitted else run_id(event)
+    claim = await objects.claim(identity, Claim(workspace=key.workspace, run=own, event=event.id))
+    if claim.event != event.id:
+        return None
+    return submitted or await _bare(claim.run, event, key, runs)
+
+
+def run_id(event: Event[ObjectCreated]) -> str:
+    """A ULID of the event's time and identity: a redelivery finds the run that the first delivery made."""
+    milliseconds = int(event.time.timestamp() * 1000)
+    randomness = hashlib.sha256(event.data.identity().encode()).digest()[:10]
+    return str(ULID.from_bytes(milliseconds.to_bytes(6, "big") + randomness)).lower()
+
+
+async def _submission(path: str, key: InboxKey, metadata: dict[str, str], runs: Runs) -> Run | None:
+    """The run under which the object lies, else the one that its metadata names; None for a bare object.
+
+    Both are the client's word. A run of another workspace, one that expects no such bundle, or none at this place, is
+    not believed.
+    """
+    run = await _find(runs, key.workspace, key.run)
+    if run is not None and key.kind in run.parts and run.parts[key.kind].key == path:
+        return run
+    run = await _find(runs, key.workspace, metadata.get("kaos-run", ""))
+    return run if run is not None and key.kind in run.expected else None
+
+
+async def _find(runs: Runs, workspace: str, run: str) -> Run | None:
+    if not is_run(run):
+        return None
+    try:
+        return await runs.get(workspace, run)
+    except NotFound:
+        return None
+
+
+async def _bare(run: str, event: Event[ObjectCreated], key: InboxKey, runs: Runs) -> Run:
+    part = Part(kind=key.kind, name=key.name, key=event.data.key, size=event.data.size)
+    made = Run(workspace=key.workspace, id=run, created=datetime.now(UTC), expected=(key.kind,), parts={key.kind: part})
+    return made if await runs.create(made) else await runs.get(key.workspace, run)
