@@ -103,10 +103,18 @@ async def _end(job: JobFinished, run: str, heard: _Heard, *, pachyderm: Pachyder
         record.trials = trials or record.trials
         record.error = error
 
+    if job.stage == "train" and outcome == "succeeded":
+        await _remember(job.workspace, run, runs, bus)
     if job.stage != "train" and outcome == "succeeded":
         await runs.update(job.workspace, run, note)
     else:
         await advance(bus, runs, job.workspace, run, outcome, note)
+
+
+async def _remember(workspace: str, run: str, runs: Runs, bus: Bus) -> None:
+    """Notes what was trained, so that the same is not trained again; before the run is final, lest it is forgotten."""
+    if known_by := (await runs.get(workspace, run)).fingerprint:
+        await (await bus.trained()).note(workspace, known_by, run)
 
 
 async def _training(

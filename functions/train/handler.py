@@ -1,11 +1,13 @@
 """Woken by whatever may complete a run's inputs: its last commit, or its image. Launches one training job."""
 
+from collections.abc import Callable
+
 from python_pachyderm import Client
 
 from functions.train.inputs import NEWEST_IMAGE, Inputs, Missing, resolve
 from functions.train.pipeline import create_pipeline, move_heads, pipeline_name
 from shared.bus import Bus
-from shared.errors import Reject
+from shared.errors import NotFound, Reject
 from shared.events import CommitFinished, Event, JobFinished
 from shared.function import function
 from shared.jobs import Jobs
@@ -14,6 +16,7 @@ from shared.pachyderm import Pachyderm, commit_of, pipeline_exists
 from shared.progress import advance
 from shared.runs import FINAL, Run, Runs
 from shared.runs import Inputs as UsedInputs
+from shared.trainings import fingerprint
 
 
 @function(wakes_on=CommitFinished, consumer="train-commits")
@@ -59,22 +62,47 @@ async def _train(run: Run, *, pachyderm: Pachyderm, runs: Runs, jobs: Jobs, bus:
         return
     inputs = await pachyderm.call(lambda client: resolve(client, run))
     if isinstance(inputs, Missing):
+        await (await bus.waiting()).add(run.workspace, run.id)
         await advance(bus, runs, run.workspace, run.id, "waiting")
         # What is missing may have come between the look and the note that this run waits for it, when whoever
         # brought it did not see anybody waiting: look once more.
         inputs = await pachyderm.call(lambda client: resolve(client, run))
     if isinstance(inputs, Inputs):
-        await _launch(run, inputs, pachyderm=pachyderm, runs=runs, jobs=jobs, bus=bus)
+        await _train_on(run, inputs, pachyderm=pachyderm, runs=runs, jobs=jobs, bus=bus)
 
 
-async def _launch(run: Run, inputs: Inputs, *, pachyderm: Pachyderm, runs: Runs, jobs: Jobs, bus: Bus) -> None:
-    pipeline = pipeline_name(inputs.digest, run.options)
-    exists = await pachyderm.call(lambda client: pipeline_exists(client, run.workspace, pipeline))
+async def _train_on(run: Run, inputs: Inputs, *, pachyderm: Pachyderm, runs: Runs, jobs: Jobs, bus: Bus) -> None:
+    """Launches the training, unless an earlier run has trained the same and nobody insists on doing it again."""
+    known_by = fingerprint((inputs.digest, inputs.data.content, inputs.params.content), run.options)
 
     def note(record: Run) -> None:
+        record.fingerprint = known_by
         record.inputs = UsedInputs(
             source=inputs.image.bundle, data=inputs.data.bundle, params=inputs.params.bundle, image=inputs.digest
         )
+
+    earlier = None if run.force or run.train.job else await _earlier(run, known_by, runs, bus)
+    if earlier is not None:
+        await advance(
+            bus, runs, run.workspace, run.id, "succeeded", lambda record: (note(record), _adopt(record, earlier))
+        )
+    else:
+        await _launch(run, inputs, note, pachyderm=pachyderm, runs=runs, jobs=jobs, bus=bus)
+    await (await bus.waiting()).remove(run.workspace, run.id)
+
+
+async def _launch(
+    run: Run,
+    inputs: Inputs,
+    note: Callable[[Run], None],
+    *,
+    pachyderm: Pachyderm,
+    runs: Runs,
+    jobs: Jobs,
+    bus: Bus,
+) -> None:
+    pipeline = pipeline_name(inputs.digest, run.options, again=run.id if run.force else "")
+    exists = await pachyderm.call(lambda client: pipeline_exists(client, run.workspace, pipeline))
 
     def effects(client: Client) -> None:
         move_heads(client, run.workspace, pipeline, inputs)
@@ -82,11 +110,37 @@ async def _launch(run: Run, inputs: Inputs, *, pachyderm: Pachyderm, runs: Runs,
             create_pipeline(client, run.workspace, pipeline, inputs, run.options)
 
     run = await advance(bus, runs, run.workspace, run.id, "training", note)
-    await launch(run, "train", pipeline, effects, pachyderm=pachyderm, runs=runs, jobs=jobs)
+    if run.state not in FINAL:
+        await launch(run, "train", pipeline, effects, pachyderm=pachyderm, runs=runs, jobs=jobs)
+
+
+async def _earlier(run: Run, known_by: str, runs: Runs, bus: Bus) -> Run | None:
+    """The run that has trained the same, where its models are still there."""
+    name = await (await bus.trained()).find(run.workspace, known_by)
+    if not name or name == run.id:
+        return None
+    try:
+        earlier = await runs.get(run.workspace, name)
+    except NotFound:
+        return None
+    return earlier if earlier.state == "succeeded" else None
+
+
+def _adopt(record: Run, earlier: Run) -> None:
+    """The models of `record` are those of `earlier`."""
+    record.same_as = earlier.same_as or earlier.id
+    record.train = earlier.train.model_copy(update={"skipped": True})
+    record.trials = earlier.trials
 
 
 async def _wake_waiting(run: Run, *, pachyderm: Pachyderm, runs: Runs, jobs: Jobs, bus: Bus) -> None:
     """Starts the runs of this workspace that waited for what `run` has brought."""
-    for waiting in await runs.list(run.workspace):
-        if waiting.state == "waiting" and waiting.id != run.id:
-            await _train(waiting, pachyderm=pachyderm, runs=runs, jobs=jobs, bus=bus)
+    waiting = await bus.waiting()
+    for name in await waiting.of(run.workspace):
+        if name == run.id:
+            continue
+        other = await runs.get(run.workspace, name)
+        if other.state in FINAL:
+            await waiting.remove(run.workspace, name)
+        elif other.state == "waiting":
+            await _train(other, pachyderm=pachyderm, runs=runs, jobs=jobs, bus=bus)

@@ -1,7 +1,7 @@
 """What a run trains on: its own parts, and for what it did not bring, the workspace's newest."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import grpc
 from python_pachyderm import Client
@@ -19,10 +19,11 @@ NEWEST_DATA = "master"
 
 @dataclass(frozen=True)
 class Input:
-    """A commit, and the bundle id it holds (empty for no hyperparameters)."""
+    """A commit, the bundle id it holds (empty for no hyperparameters), and the hash of all its files, in hex."""
 
     commit: str
     bundle: str
+    content: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ def resolve(client: Client, run: Run) -> Inputs | Missing:
     if params is None:
         raise LookupError(f"workspace {workspace} lacks params@{NO_PARAMS}, which is made with it")
     described = json.loads(_read(client, workspace, "build", image, "/image.json"))
+    data, params = _hashed(client, workspace, "data", data), _hashed(client, workspace, "params", params)
     return Inputs(
         image=Input(image, described["source"]),
         reference=described["ref"],
@@ -72,6 +74,11 @@ def bundle_of(description: str) -> str:
     except ValueError:
         return ""
     return str(told.get("kaos-bundle", "")) if isinstance(told, dict) else ""
+
+
+def _hashed(client: Client, workspace: str, repo: str, found: Input) -> Input:
+    whole = client.inspect_file(commit_of(workspace, repo, found.commit), "/")
+    return replace(found, content=whole.hash.hex())
 
 
 def _part(run: Run, kind: PartKind) -> Input | None:

@@ -22,9 +22,12 @@ _SCRIPT = (
 _PARALLELISM = 4
 
 
-def pipeline_name(digest: str, options: Options) -> str:
-    """`train-<image7>`, with a suffix where the user asked for resources (Pachyderm allows 51 characters)."""
-    asked = options.model_dump_json(exclude_none=True)
+def pipeline_name(digest: str, options: Options, *, again: str = "") -> str:
+    """`train-<image7>`, with a suffix where the user asked for resources (Pachyderm allows 51 characters).
+
+    `again` is a run that trains what has been trained before: in a pipeline of its own, Pachyderm skips nothing.
+    """
+    asked = options.model_dump_json(exclude_none=True) + again
     suffix = "" if asked == "{}" else f"-{hashlib.sha256(asked.encode()).hexdigest()[:7]}"
     return f"train-{digest[:7]}{suffix}"
 
