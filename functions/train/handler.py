@@ -83,9 +83,12 @@ async def _train_on(run: Run, inputs: Inputs, *, pachyderm: Pachyderm, runs: Run
 
     earlier = None if run.force or run.train.job else await _earlier(run, known_by, runs, bus)
     if earlier is not None:
-        await advance(
-            bus, runs, run.workspace, run.id, "succeeded", lambda record: (note(record), _adopt(record, earlier))
-        )
+
+        def adopt(record: Run) -> None:
+            note(record)
+            _adopt(record, earlier)
+
+        await advance(bus, runs, run.workspace, run.id, "succeeded", adopt)
     else:
         await _launch(run, inputs, note, pachyderm=pachyderm, runs=runs, jobs=jobs, bus=bus)
     await (await bus.waiting()).remove(run.workspace, run.id)
