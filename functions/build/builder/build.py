@@ -38,7 +38,7 @@ def build(
     instructions = dockerfile.read(bundle.dockerfile)
     _check_requirements(bundle.context)
     asked = _asked(instructions)
-    python = interpreter.find(asked.version, store.root / "interpreters", strict=strict_python)
+    python = interpreter.find(asked.version, interpreter.installed(), store.root / "interpreters", strict=strict_python)
     warning = _warning(asked.version, python)
     if warning:
         say(f"WARNING: {warning}")

@@ -19,11 +19,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from functions.build.builder import uv
-from functions.build.builder.diagnosis import diagnosed
+from functions.build.builder.diagnosis import diagnosed, lacks_wheel
 from functions.build.builder.layers import Draft, discard, draft
 from functions.build.builder.requirements import Request
 from functions.build.builder.toolchain import Toolchain
-from shared.errors import KaosError
 from shared.images import ImageStore, digest_of
 from shared.sandbox import Bind
 from shared.skeleton import ENVIRONMENTS, PYTHON, SHIM
@@ -61,25 +60,26 @@ def base(tools: Toolchain) -> str:
 def install(tools: Toolchain, prior: str, request: Request, say: Callable[[str], None]) -> str:
     """The key of `prior` with `request` installed into it; made where there is none yet.
 
-    Raises Reject `build.requirement-unknown`, `build.run-failed` or `build.disk`, and Unreachable `build.network`.
+    Raises Reject `build.requirement-…`, `build.run-failed` or `build.disk`, and Unreachable `build.network`.
     """
     asked = [request.requirements, request.constraints, request.options]
     key = digest_of([_RECIPE, prior, tools.interpreter.identity, platform.machine(), asked])
     if tools.store.environment(key).exists():
         say(f"Uses the Python environment {key[:12]}, made before\n")
         return key
-    error = None if request.builds else _attempt(tools, prior, request, key, say=say, builds=False)
-    if request.builds or (error is not None and error.code == "build.run-failed"):
+    done = None if request.builds else _attempt(tools, prior, request, key, builds=False)
+    if done is None or (done.returncode != 0 and lacks_wheel(done.stdout)):
         say("A requirement has no wheel for this Python: building it from source\n")
-        error = _attempt(tools, prior, request, key, say=say, builds=True)
-    if error is not None:
-        raise error
+        done = _attempt(tools, prior, request, key, builds=True)
+    say("".join(line for line in done.stdout.splitlines(keepends=True) if not line.startswith("Using ")))
+    if done.returncode != 0:
+        raise diagnosed(done.stdout, request.requirements)
     return key
 
 
 def _attempt(
-    tools: Toolchain, prior: str, request: Request, key: str, *, say: Callable[[str], None], builds: bool
-) -> KaosError | None:
+    tools: Toolchain, prior: str, request: Request, key: str, *, builds: bool
+) -> "subprocess.CompletedProcess[str]":
     made = draft(tools.store)
     try:
         copy = shutil.copy2 if builds else os.link
@@ -89,13 +89,11 @@ def _attempt(
         template = base(tools)
         run = _built if builds else _linked
         done = run(tools, made, template, _arguments(made.work, request))
-        if done.returncode != 0:
-            return diagnosed(done.stdout, request.requirements)
-        say("".join(line for line in done.stdout.splitlines(True) if not line.startswith("Using ")))
-        _point_scripts(made.root / "bin", template)
-        _compile(tools, made.root)
-        _keep(tools.store, made.root, key)
-        return None
+        if done.returncode == 0:
+            _point_scripts(made.root / "bin", template)
+            _compile(tools, made.root)
+            _keep(tools.store, made.root, key)
+        return done
     finally:
         discard(made)
 

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,36 +50,8 @@ def is_exactly(interpreter: Interpreter, version: str) -> bool:
     return interpreter.version.split(".")[: len(asked)] == asked
 
 
-def find(version: str, cache: Path, *, strict: bool) -> Interpreter:
-    """The interpreter for a version: the one asked for; else the newest patch of its X.Y; else the nearest newer X.Y.
-
-    `strict` takes none but the one asked for. `cache` is a directory that remembers what interpreters said of
-    themselves. Raises Reject `build.no-interpreter` where none will do.
-    """
-    candidates = [path for path in _candidates() if _minor(path) >= _OLDEST]
-    for minor in _acceptable(version, {_minor(path) for path in candidates}):
-        found = [said for path in candidates if _minor(path) == minor and (said := _query(path, cache))]
-        exact = [interpreter for interpreter in found if is_exactly(interpreter, version)]
-        if exact or (found and not strict):
-            return (exact or found)[0]
-    there = sorted({said.version for path in candidates if (said := _query(path, cache))}, key=_order)
-    raise Reject(
-        "build.no-interpreter",
-        f"The Dockerfile wants Python {version}, which this machine has not (it has {', '.join(there) or 'none'}): "
-        f"install it, for example with `uv python install {version}`, or change FROM.",
-    )
-
-
-def _acceptable(version: str, minors: set[int]) -> list[int]:
-    """The X of the 3.Xs that may stand in for a version, best first: a newer Python runs most of what an older did."""
-    _, dot, rest = version.partition(".")
-    if not dot:
-        return sorted(minors, reverse=True)
-    return sorted(minor for minor in minors if minor >= int(rest.partition(".")[0]))
-
-
-def _candidates() -> list[Path]:
-    """Interpreters by their file names, newest first; pyenv's shims only pretend to be some."""
+def installed() -> list[Path]:
+    """The interpreters of this machine by their file names, newest first; pyenv's shims only pretend to be some."""
     home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.expanduser raises where there is no home
     data = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
     managed = Path(os.environ.get("UV_PYTHON_INSTALL_DIR") or data / "uv" / "python")
@@ -99,6 +72,34 @@ def _candidates() -> list[Path]:
     named = [path for path in found if re.fullmatch(r"python3\.\d+", path.name)]
     # Of one X.Y, an installation of its own comes before the system's, which distributions take parts out of.
     return sorted(named, key=lambda path: (_minor(path), path.parent != Path("/usr/bin"), str(path)), reverse=True)
+
+
+def find(version: str, installed: Sequence[Path], cache: Path, *, strict: bool) -> Interpreter:
+    """The interpreter for a version: the one asked for; else the newest patch of its X.Y; else the nearest newer X.Y.
+
+    `strict` takes none but the one asked for. `cache` is a directory that remembers what interpreters said of
+    themselves. Raises Reject `build.no-interpreter` where none will do.
+    """
+    candidates = [path for path in installed if _minor(path) >= _OLDEST]
+    for minor in _acceptable(version, {_minor(path) for path in candidates}):
+        found = [said for path in candidates if _minor(path) == minor and (said := _query(path, cache))]
+        exact = [interpreter for interpreter in found if is_exactly(interpreter, version)]
+        if exact or (found and not strict):
+            return (exact or found)[0]
+    there = sorted({said.version for path in candidates if (said := _query(path, cache))}, key=_order)
+    raise Reject(
+        "build.no-interpreter",
+        f"The Dockerfile wants Python {version}, which this machine has not (it has {', '.join(there) or 'none'}): "
+        f"install it, for example with `uv python install {version}`, or change FROM.",
+    )
+
+
+def _acceptable(version: str, minors: set[int]) -> list[int]:
+    """The X of the 3.Xs that may stand in for a version, best first: a newer Python runs most of what an older did."""
+    _, dot, rest = version.partition(".")
+    if not dot:
+        return sorted(minors, reverse=True)
+    return sorted(minor for minor in minors if minor >= int(rest.partition(".")[0]))
 
 
 def _minor(path: Path) -> int:
