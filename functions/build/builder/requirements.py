@@ -1,5 +1,6 @@
 """Reads `pip install` and requirement files by kaos's rules: packages of the index, and nothing from elsewhere."""
 
+import posixpath
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -149,12 +150,11 @@ def _read(path: str, read: Reader, constraints: list[str], depth: int) -> list[s
 
 def _lines(text: str, where: str, read: Reader, constraints: list[str], depth: int) -> list[str]:
     found: list[str] = []
-    folder = where.rpartition("/")[0]
     for number, line in _logical(text):
         place = f"{where}:{number}"
         match = re.match(r"(-r|--requirement|-c|--constraint)(?:[=\s]\s*|(?<=-[rc]))(\S+)$", line)
         if match and depth < _MAX_DEPTH:
-            path = match[2] if match[2].startswith("/") or not folder else f"{folder}/{match[2]}"
+            path = posixpath.join(posixpath.dirname(where), match[2])
             (found if "r" in match[1][:4] else constraints).extend(_read(path, read, constraints, depth + 1))
         elif match:
             continue
