@@ -29,6 +29,9 @@ class Settings(BaseSettings):
     api_token: SecretStr = SecretStr("")
     webhook_token: SecretStr = SecretStr("")
 
+    # The relay: how often it lists the inbox for objects whose notification got lost.
+    sweep_seconds: float = Field(default=30.0, gt=0)
+
     # Bundles: facts/reliability.md, bad inputs 7. A 1 GiB data bundle is an everyday one; 64 GiB is a mistake.
     bundle_max_bytes: int = Field(default=64 * 2**30, gt=0)
     bundle_max_entries: int = Field(default=200_000, gt=0)

@@ -1,5 +1,6 @@
-"""Turns what Pachyderm completes into events."""
+"""Turns what Pachyderm completes into events, and makes up for events that were never told."""
 
 from functions.relay.relay import run
+from functions.relay.sweep import keep_sweeping
 
-__all__ = ["run"]
+__all__ = ["keep_sweeping", "run"]

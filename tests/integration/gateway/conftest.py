@@ -2,16 +2,10 @@
 
 import asyncio
 import json
-import os
 import socket
-import subprocess
-import sysconfig
-import tempfile
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -30,7 +24,7 @@ from shared.runs import Run, Runs
 from shared.settings import Settings
 
 RUN = "01jd0000000000000000000000"
-WEBHOOK_TOKEN, API_TOKEN, STORE_KEY = "sesame", "open", "kaos-store-key"
+API_TOKEN = "open"
 
 
 @dataclass
@@ -119,50 +113,10 @@ class Api:
         return run
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="session")
-def port() -> int:
-    """Where the gateway listens in every test: the store must know it when it starts."""
-    return free_port()
-
-
-@pytest.fixture(scope="session")
-def store_url(port: int) -> Iterator[str]:
-    """JuiceFS's S3 gateway, which tells the webhook of every object."""
-    binary = str(Path(sysconfig.get_path("scripts")) / "juicefs")
-    with tempfile.TemporaryDirectory(prefix="kaos-s3-") as directory:
-        meta, listen = f"sqlite3://{directory}/meta.db", f"127.0.0.1:{free_port()}"
-        volume = ["--storage", "file", "--bucket", f"{directory}/data/", "--trash-days", "0", meta, "vol"]
-        subprocess.run([binary, "format", *volume], check=True, capture_output=True)
-        environment = os.environ | {
-            "MINIO_ROOT_USER": STORE_KEY,
-            "MINIO_ROOT_PASSWORD": STORE_KEY,
-            "MINIO_NOTIFY_WEBHOOK_ENABLE_FAST": "on",
-            "MINIO_NOTIFY_WEBHOOK_ENDPOINT_FAST": f"http://127.0.0.1:{port}/webhooks/s3",
-            "MINIO_NOTIFY_WEBHOOK_AUTH_TOKEN_FAST": WEBHOOK_TOKEN,
-        }
-        options = ["--no-usage-report", "--no-banner", "--log", f"{directory}/log", "--cache-dir", f"{directory}/cache"]
-        options += ["--metrics", f"127.0.0.1:{free_port()}", "--multi-buckets", "--keep-etag", "--object-meta"]
-        command = [binary, "gateway", *options, "--object-tag", meta, listen]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        with subprocess.Popen(command, env=environment, **quiet) as server:
-            try:
-                _wait(f"http://{listen}/", server)
-                yield f"http://{listen}"
-            finally:
-                server.terminate()
-                server.wait(timeout=10)
-
-
-@pytest.fixture(scope="session")
-def store(store_url: str) -> Any:
+def store(store_server: Any) -> Any:
     """A boto3 client of a store with both buckets, of which the inbox notifies."""
-    settings = _settings(store_url, "127.0.0.1:1")
+    settings = _settings(store_server, "127.0.0.1:1")
     bucket = shared.bucket.connect(settings)
     for name in (settings.inbox_bucket, settings.logs_bucket):
         bucket.client.create_bucket(Bucket=name)
@@ -189,12 +143,13 @@ async def tree() -> AsyncIterator[Tree]:
 
 
 @pytest.fixture
-async def api(bus: Bus, store_url: str, store: Any, tree: Tree, port: int) -> AsyncIterator[Api]:
+async def api(bus: Bus, store_server: Any, store: Any, tree: Tree) -> AsyncIterator[Api]:
     """The gateway, served by uvicorn in this loop; workspace mnist exists."""
-    settings = _settings(store_url, tree.address)  # type: ignore[attr-defined]
+    settings = _settings(store_server, tree.address)  # type: ignore[attr-defined]
     bucket, pachyderm, runs = shared.bucket.connect(settings), shared.pachyderm.connect(settings), await bus.runs()
     served = app(settings=settings, bus=bus, runs=runs, pachyderm=pachyderm, bucket=bucket)
     # A socket that listens already: who asks before uvicorn is ready waits in its backlog.
+    port = store_server.webhook_port
     listening = socket.create_server(("127.0.0.1", port))
     server = uvicorn.Server(uvicorn.Config(served, log_config=None, lifespan="off"))
     running = asyncio.create_task(server.serve([listening]))
@@ -209,27 +164,14 @@ async def api(bus: Bus, store_url: str, store: Any, tree: Tree, port: int) -> As
     asked.pool.clear()
 
 
-def _settings(store_url: str, pachyderm: str) -> Settings:
+def _settings(store: Any, pachyderm: str) -> Settings:
     return Settings.model_validate(
         {
             "pachyderm_address": pachyderm,
-            "s3_endpoint": store_url,
-            "s3_access_key": STORE_KEY,
-            "s3_secret_key": STORE_KEY,
+            "s3_endpoint": store.url,
+            "s3_access_key": store.key,
+            "s3_secret_key": store.key,
             "api_token": API_TOKEN,
-            "webhook_token": WEBHOOK_TOKEN,
+            "webhook_token": store.webhook_token,
         }
     )
-
-
-def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        assert server.poll() is None, "juicefs ended at once"
-        try:
-            urllib3.request("GET", url, retries=False, timeout=1)
-        except urllib3.exceptions.HTTPError:
-            time.sleep(0.02)  # until it listens
-        else:
-            return
-    raise AssertionError("juicefs did not answer within 20 s")
