@@ -73,13 +73,16 @@ def start(
     stdin: int | IO[bytes] = subprocess.DEVNULL,
     stdout: int | IO[bytes] | None = None,
     stderr: int | IO[bytes] | None = None,
-    cgroups: Sequence[Path] = (),
+    joins: Sequence[Path] = (),
     status: int | None = None,
 ) -> "subprocess.Popen[bytes]":
     """Starts `argv` in the sandbox, in a session of its own; it dies with the thread that started it.
 
-    It joins the `cgroups` (directories) before anything else. To the descriptor `status` bubblewrap writes JSON
-    documents: `child-pid` of the sandbox's first process, and `exit-code`, which is missing where `argv` never ran.
+    Before anything else it writes 0, which means itself, to the files `joins` of cgroups. To the descriptor `status`
+    bubblewrap writes JSON documents: `child-pid` of the sandbox's first process, and `exit-code`, which is missing
+    where `argv` never ran.
+
+    Raises ValueError where a word or a variable holds a NUL character.
     """
     with ExitStack() as files:
         arguments = files.enter_context(os.fdopen(os.memfd_create("arguments"), "wb"))
@@ -92,7 +95,7 @@ def start(
             inherited.append(status)
             options += ["--json-status-fd", str(status)]
         return subprocess.Popen(
-            _command(sandbox, argv, cgroups, options),
+            _command(sandbox, argv, joins, options),
             env=_PATH,
             cwd="/",
             stdin=stdin,
@@ -106,17 +109,20 @@ def start(
 def _environment(env: dict[str, str]) -> Iterator[str]:
     yield "--clearenv"
     for name, value in env.items():
+        if "\0" in name + value:
+            # bubblewrap would read what follows as an option.
+            raise ValueError(f"the environment variable {name!r} holds a NUL character")
         yield from ("--setenv", name, value)
 
 
-def _command(sandbox: Sandbox, argv: Sequence[str], cgroups: Sequence[Path], options: list[str]) -> list[str]:
+def _command(sandbox: Sandbox, argv: Sequence[str], joins: Sequence[Path], options: list[str]) -> list[str]:
     store = sandbox.store.root
     root = os.geteuid() == 0
     unshare = (_program("unshare"), "-m") if root else (_program("unshare"), "-Urm")
-    joins = "".join(f"echo 0 > {shlex.quote(str(cgroup / 'cgroup.procs'))} && " for cgroup in cgroups)
+    joining = "".join(f"echo 0 > {shlex.quote(str(file))} && " for file in joins)
     mount = (str(store / "layers"), _overlay(sandbox, root=root), str(store / "mount"))
     bwrap = _bwrap(sandbox, store / "mount", options)
-    return [*unshare, _program("sh"), "-c", joins + _MOUNT, "sh", *mount, *bwrap, "--", *argv]
+    return [*unshare, _program("sh"), "-c", joining + _MOUNT, "sh", *mount, *bwrap, "--", *argv]
 
 
 def _overlay(sandbox: Sandbox, *, root: bool) -> str:

@@ -2,8 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Protocol
+from pathlib import Path, PurePosixPath
+from typing import Final, Protocol
+
+# Where user code finds its inputs and its output.
+INPUTS: Final = "/pfs"
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,21 @@ class Container:
     workdir: str = ""
     limits: Limits = Limits()
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for a name that would lead elsewhere."""
+        for name in (self.name, *(name for name, _ in self.inputs)):
+            path = PurePosixPath(name)
+            if not path.parts or path.is_absolute() or ".." in path.parts or "\0" in name:
+                raise ValueError(f"{name!r} can't be the name of a place")
+
 
 @dataclass(frozen=True)
 class Exit:
-    """How it ended. `reason` is empty where `code` is 0, else a phrase: "exit code 1", "signal 9", "out of memory: …".
+    """How it ended: code 0 with no reason, or a code and a phrase.
 
-    `peak` is in bytes, of the whole process tree; both costs are None where the machine can't tell.
+    "exit code 1", "killed by signal 9 (SIGKILL)", "out of memory: used more than 512 MiB", "timed out after 60 s"; with
+    code 125 "could not be started: …". `peak` is in bytes, of the whole process tree; both costs are None where the
+    machine can't tell.
     """
 
     code: int

@@ -1,0 +1,51 @@
+"""How a container ended, in words that a user and functions/logs understand."""
+
+import signal
+from typing import Final
+
+from kaos.pachd.runtimes.cgroups import Usage
+from kaos.pachd.runtimes.container import Exit, Limits
+from kaos.pachd.runtimes.process import Ended
+
+# Container engines' own: the program could not be started, as against what the program itself may say.
+NOT_STARTED: Final = 125
+# A shell's: 128 and the signal that ended a program.
+_SIGNALLED: Final = 128
+_UNITS: Final = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
+
+
+def exit_of(ended: Ended, usage: Usage, limits: Limits) -> Exit:
+    """The exit of a process tree whose first process is the program itself or one that passes its status on."""
+    code = _SIGNALLED - ended.status if ended.status < 0 else ended.status
+    return Exit(
+        code=code,
+        reason=_reason(code, ended, usage, limits),
+        cpu_seconds=ended.cpu_seconds if usage.cpu_seconds is None else usage.cpu_seconds,
+        peak=ended.peak if usage.peak is None else usage.peak,
+    )
+
+
+def not_started(why: str) -> Exit:
+    """The exit of a program that never ran."""
+    return Exit(NOT_STARTED, f"could not be started: {why}")
+
+
+def _reason(code: int, ended: Ended, usage: Usage, limits: Limits) -> str:
+    if ended.timed_out:
+        return f"timed out after {limits.seconds:g} s"
+    if code == 0:
+        return ""
+    if usage.out_of_memory and limits.memory is not None:
+        return f"out of memory: used more than {size(limits.memory)}"
+    try:
+        return f"killed by signal {code - _SIGNALLED} ({signal.Signals(code - _SIGNALLED).name})"
+    except ValueError:
+        return f"exit code {code}"
+
+
+def size(count: int) -> str:
+    """`512 MiB`: bytes in the largest unit that leaves at least one, with four digits."""
+    for unit, name in _UNITS:
+        if count >= unit:
+            return f"{count / unit:.4g} {name}"
+    return f"{count} B"
