@@ -116,6 +116,7 @@ class Run(_Record):
     same_as: str = ""  # the earlier run that trained the same; then there is no job, and the models are that run's
     inputs: Inputs = Inputs()
     build: JobRecord = JobRecord()
+    fetch: JobRecord = JobRecord()
     train: JobRecord = JobRecord()
     trials: list[Trial] = []
     error: Failure | None = None
@@ -123,14 +124,17 @@ class Run(_Record):
 
     def stage(self, stage: Stage) -> JobRecord:
         """The record of that stage's job."""
-        return self.build if stage == "build" else self.train
+        return {"build": self.build, "fetch": self.fetch, "train": self.train}[stage]
 
     def set_stage(self, stage: Stage, job: JobRecord) -> None:
         """Replaces the record of that stage's job."""
-        if stage == "build":
-            self.build = job
-        else:
-            self.train = job
+        match stage:
+            case "build":
+                self.build = job
+            case "fetch":
+                self.fetch = job
+            case "train":
+                self.train = job
 
     def commit_part(self, kind: PartKind, commit: str, bundle: str) -> None:
         """Notes that a part is committed: whichever of ingest and the commit's event comes first."""

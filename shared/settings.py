@@ -1,7 +1,16 @@
 """Where the three outside systems are, from the environment alone (`KAOS_…`); no logic reads os.environ."""
 
-from pydantic import Field, SecretStr
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.addresses import allowed
+
+
+def _readable(text: str) -> str:
+    allowed(text)
+    return text
 
 
 class Settings(BaseSettings):
@@ -24,6 +33,13 @@ class Settings(BaseSettings):
     pachyderm_token: SecretStr = SecretStr("")
 
     builder_image: str = "kaos/builder"
+
+    # Remote data. Allowed beside public addresses: host:port or networks (10.0.0.0/8), separated by commas or spaces.
+    fetcher_image: str = "kaos/fetcher"
+    fetch_secret: str = ""  # a Pachyderm secret with the fetcher's own settings; without one, its image brings them
+    fetch_allow: Annotated[str, AfterValidator(_readable)] = ""
+    fetch_buckets: str = ""  # S3 buckets that manifests may read with kaos's own credentials, separated by spaces
+    fetch_manifest_max_bytes: int = Field(default=2**40, gt=0)  # of all files of a manifest, where it names their sizes
 
     # The gateway.
     api_token: SecretStr = SecretStr("")

@@ -9,7 +9,6 @@ from functions.ingest.archive import Limits, unpack
 from functions.ingest.layout import source_root
 from functions.ingest.params import combinations
 from shared.bundles import Entry, bundle_id, tree_hash
-from shared.errors import Reject
 from shared.names import InboxKey
 
 
@@ -24,8 +23,6 @@ class Bundle:
 
 def read(key: InboxKey, packed: Path, into: Path, limits: Limits) -> Bundle:
     """Unpacks `packed` into the new directory `into`. Raises Reject `bundle.…` or `params.…`."""
-    if key.kind == "manifest":
-        raise Reject("manifest.unsupported", "This version of kaos can't fetch remote data: deploy it with -d.")
     into.mkdir()
     if key.kind == "params":
         return _read_params(key, packed, into)

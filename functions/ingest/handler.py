@@ -9,9 +9,11 @@ from typing import Final
 import grpc
 import structlog
 
-from functions.ingest import bundle
+from functions.ingest import bundle, manifest
 from functions.ingest.archive import Limits
+from functions.ingest.bundle import Bundle
 from functions.ingest.commit import commit_bundle
+from functions.ingest.shards import previous_shards
 from functions.ingest.submission import claim_run, run_id
 from shared.bucket import Bucket, Stored
 from shared.bus import Bus
@@ -79,16 +81,29 @@ async def _ingest(
     run = await advance(bus, runs, run.workspace, run.id, "ingesting")
     # A thread may be writing still when this is told to stop.
     with tempfile.TemporaryDirectory(prefix="kaos-ingest-", ignore_cleanup_errors=True) as directory:
-        packed, limits = Path(directory) / "bundle", Limits(settings.bundle_max_bytes, settings.bundle_max_entries)
+        packed = Path(directory) / "bundle"
         try:
             await bucket.save(stored, packed)
-            found = await asyncio.to_thread(bundle.read, key, packed, Path(directory) / "files", limits)
+            found = await _read(key, packed, Path(directory) / "files", pachyderm=pachyderm, settings=settings)
         except Reject as reason:
             # Here and not in the consumer: a bare object's event names no run, the record made for it does.
             await reject(bus, runs, run.workspace, run.id, reason)
             return
         commit = await commit_bundle(run, key.kind, found, pachyderm=pachyderm, runs=runs)
     await runs.update(run.workspace, run.id, lambda record: record.commit_part(key.kind, commit, found.id))
+
+
+async def _read(key: InboxKey, packed: Path, into: Path, *, pachyderm: Pachyderm, settings: Settings) -> Bundle:
+    """What a commit of the object will hold. How a manifest is divided depends on the version before it."""
+    if key.kind == "manifest":
+        rules = manifest.rules_of(settings)
+        return await pachyderm.call(
+            lambda client: manifest.read(
+                key.name, packed, into, rules, previous_shards(client, key.workspace, key.name)
+            )
+        )
+    limits = Limits(settings.bundle_max_bytes, settings.bundle_max_entries)
+    return await asyncio.to_thread(bundle.read, key, packed, into, limits)
 
 
 async def _end_lost(event: Event[ObjectCreated], key: InboxKey, gone: NotFound, *, runs: Runs, bus: Bus) -> None:

@@ -1,18 +1,20 @@
-"""Woken by whatever may complete a run's inputs: its last commit, or its image. Launches one training job."""
+"""Woken by whatever may complete a run's inputs: its last commit, its image, its data. Launches one training job."""
 
 from collections.abc import Callable
+from functools import partial
 
 from python_pachyderm import Client
 
-from functions.train.inputs import NEWEST_IMAGE, Inputs, Missing, resolve
+from functions.train.inputs import Inputs, Missing, point_at_fetched, point_at_image, resolve
 from functions.train.pipeline import create_pipeline, move_heads, pipeline_name
 from shared.bus import Bus
 from shared.errors import NotFound, Reject
-from shared.events import CommitFinished, Event, JobFinished
+from shared.events import CommitFinished, Event, JobFinished, Stage
 from shared.function import function
 from shared.jobs import Jobs
 from shared.launch import launch
-from shared.pachyderm import Pachyderm, commit_of, pipeline_exists
+from shared.names import PartKind
+from shared.pachyderm import Pachyderm, pipeline_exists
 from shared.progress import advance
 from shared.runs import FINAL, Run, Runs
 from shared.runs import Inputs as UsedInputs
@@ -35,30 +37,39 @@ async def on_commit(event: Event[CommitFinished], *, pachyderm: Pachyderm, runs:
 
 
 @function(wakes_on=JobFinished, consumer="train-jobs")
-async def on_image(event: Event[JobFinished], *, pachyderm: Pachyderm, runs: Runs, jobs: Jobs, bus: Bus) -> None:
-    """An image is built (what becomes of a failed build, function logs tells): it is the workspace's newest."""
+async def on_job(event: Event[JobFinished], *, pachyderm: Pachyderm, runs: Runs, jobs: Jobs, bus: Bus) -> None:
+    """An image is built, or data fetched (what becomes of a failure, function logs tells): the workspace's newest."""
     job = event.data
     if job.outcome != "succeeded":
         return
 
-    def point(client: Client) -> None:
-        head = commit_of(job.workspace, "build", job.job)
-        client.create_branch("build", NEWEST_IMAGE, head, project_name=job.workspace)
+    def succeeded(record: Run) -> None:
+        record.stage(job.stage).state = "succeeded"
 
-    await pachyderm.call(point)
     for name in job.runs:
-        run = await runs.update(job.workspace, name, _image_built)
+        run = await runs.get(job.workspace, name)
+        await pachyderm.call(partial(_point, job, run))
+        run = await runs.update(job.workspace, name, succeeded)
         await _train(run, pachyderm=pachyderm, runs=runs, jobs=jobs, bus=bus)
         await _wake_waiting(run, pachyderm=pachyderm, runs=runs, jobs=jobs, bus=bus)
 
 
-def _image_built(record: Run) -> None:
-    record.build.state = "succeeded"
+def _point(job: JobFinished, run: Run, client: Client) -> None:
+    if job.stage == "build":
+        point_at_image(client, job.workspace, job.job)
+    else:
+        point_at_fetched(client, run)
+
+
+def _is_ready(run: Run) -> bool:
+    """Whether all that the run itself brings is there."""
+    made: tuple[tuple[PartKind, Stage], ...] = (("source", "build"), ("manifest", "fetch"))
+    return run.complete() and all(run.stage(stage).state == "succeeded" for kind, stage in made if kind in run.expected)
 
 
 async def _train(run: Run, *, pachyderm: Pachyderm, runs: Runs, jobs: Jobs, bus: Bus) -> None:
     """Launches the training of `run` as soon as all its inputs are there."""
-    if run.state in FINAL or not run.complete() or ("source" in run.expected and run.build.state != "succeeded"):
+    if run.state in FINAL or not _is_ready(run):
         return
     inputs = await pachyderm.call(lambda client: resolve(client, run))
     if isinstance(inputs, Missing):
@@ -104,7 +115,7 @@ async def _launch(
     jobs: Jobs,
     bus: Bus,
 ) -> None:
-    pipeline = pipeline_name(inputs.digest, run.options, again=run.id if run.force else "")
+    pipeline = pipeline_name(inputs.digest, run.options, data=inputs.data.repo, again=run.id if run.force else "")
     exists = await pachyderm.call(lambda client: pipeline_exists(client, run.workspace, pipeline))
 
     def effects(client: Client) -> None:

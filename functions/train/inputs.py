@@ -2,18 +2,23 @@
 
 import json
 from dataclasses import dataclass, replace
+from typing import Any
 
 import grpc
 from python_pachyderm import Client
 from python_pachyderm.proto.v2.pfs import pfs_pb2
+from python_pachyderm.proto.v2.transaction import transaction_pb2
 
+from shared.manifests import fetch_pipeline
 from shared.names import PartKind
 from shared.pachyderm import commit_of, is_code
 from shared.runs import Run
 from shared.workspaces import NO_PARAMS
 
-# Branches by which the newest of each input is known; `latest` of repo `build` is the newest image that was built.
+# Branches by which the newest of each input is known; `latest` of repo `build` is the newest image that was built, of
+# repo `manifest` the newest manifest that was fetched, and of its pipeline's repo what that brought.
 NEWEST_IMAGE = "latest"
+NEWEST_FETCHED = "latest"
 NEWEST_DATA = "master"
 
 
@@ -21,6 +26,7 @@ NEWEST_DATA = "master"
 class Input:
     """A commit, the bundle id it holds (empty for no hyperparameters), and the hash of all its files, in hex."""
 
+    repo: str
     commit: str
     bundle: str
     content: str = ""
@@ -45,21 +51,21 @@ class Missing:
 
 
 def resolve(client: Client, run: Run) -> Inputs | Missing:
-    """Finds the inputs of `run`, whose own parts are all committed and whose own build, if any, has succeeded."""
+    """Finds the inputs of `run`, whose own parts are all committed, and fetched and built where they must be."""
     workspace = run.workspace
     image = run.build.job if "source" in run.parts else _head(client, workspace, "build", NEWEST_IMAGE)
     if image is None:
         return Missing("The run waits for a source bundle: kaos train deploy -s <directory>.")
-    data = _part(run, "data") or _newest(client, workspace, "data", NEWEST_DATA)
+    data = _part(run, "data") or _fetched(run) or _newest_data(client, workspace)
     if data is None:
-        return Missing("The run waits for a data bundle: kaos train deploy -d <directory>.")
+        return Missing("The run waits for data: kaos train deploy -d <directory>, or -m <manifest>.")
     params = _part(run, "params") or _newest(client, workspace, "params", NO_PARAMS)
     if params is None:
         raise LookupError(f"workspace {workspace} lacks params@{NO_PARAMS}, which is made with it")
     described = json.loads(_read(client, workspace, "build", image, "/image.json"))
-    data, params = _hashed(client, workspace, "data", data), _hashed(client, workspace, "params", params)
+    data, params = _hashed(client, workspace, data), _hashed(client, workspace, params)
     return Inputs(
-        image=Input(image, described["source"]),
+        image=Input("build", image, described["source"]),
         reference=described["ref"],
         digest=described["digest"],
         data=data,
@@ -76,22 +82,68 @@ def bundle_of(description: str) -> str:
     return str(told.get("kaos-bundle", "")) if isinstance(told, dict) else ""
 
 
-def _hashed(client: Client, workspace: str, repo: str, found: Input) -> Input:
-    whole = client.inspect_file(commit_of(workspace, repo, found.commit), "/")
+def point_at_image(client: Client, workspace: str, job: str) -> None:
+    """Makes the image that a build job has built the workspace's newest."""
+    client.create_branch("build", NEWEST_IMAGE, commit_of(workspace, "build", job), project_name=workspace)
+
+
+def point_at_fetched(client: Client, run: Run) -> None:
+    """Makes what the run has fetched the workspace's newest: its manifest and what that brought, both or neither."""
+    heads = [
+        commit_of(run.workspace, "manifest", run.parts["manifest"].commit),
+        commit_of(run.workspace, run.fetch.pipeline, run.fetch.job),
+    ]
+    client.batch_transaction(
+        [
+            transaction_pb2.TransactionRequest(
+                create_branch=pfs_pb2.CreateBranchRequest(
+                    branch=commit_of(run.workspace, head.branch.repo.name, branch=NEWEST_FETCHED).branch, head=head
+                )
+            )
+            for head in heads
+        ]
+    )
+
+
+def _hashed(client: Client, workspace: str, found: Input) -> Input:
+    whole = client.inspect_file(commit_of(workspace, found.repo, found.commit), "/")
     return replace(found, content=whole.hash.hex())
 
 
 def _part(run: Run, kind: PartKind) -> Input | None:
     part = run.parts.get(kind)
-    return Input(part.commit, part.bundle) if part else None
+    return Input(kind, part.commit, part.bundle) if part else None
+
+
+def _fetched(run: Run) -> Input | None:
+    manifest = run.parts.get("manifest")
+    return Input(run.fetch.pipeline, run.fetch.job, manifest.bundle) if manifest else None
+
+
+def _newest_data(client: Client, workspace: str) -> Input | None:
+    """What came last: a bundle that was dropped, or data that was fetched."""
+    found = []
+    if (dropped := _newest_commit(client, workspace, "data", NEWEST_DATA)) is not None:
+        found.append((dropped, Input("data", dropped.commit.id, bundle_of(dropped.description))))
+    if (manifest := _newest_commit(client, workspace, "manifest", NEWEST_FETCHED)) is not None:
+        bundle = bundle_of(manifest.description)
+        pipeline = fetch_pipeline(bundle.rpartition(":")[0])
+        if (fetched := _newest_commit(client, workspace, pipeline, NEWEST_FETCHED)) is not None:
+            found.append((fetched, Input(pipeline, fetched.commit.id, bundle)))
+    return max(found, key=lambda each: each[0].finished.ToNanoseconds())[1] if found else None
 
 
 def _newest(client: Client, workspace: str, repo: str, branch: str) -> Input | None:
+    info = _newest_commit(client, workspace, repo, branch)
+    return Input(repo, info.commit.id, bundle_of(info.description)) if info else None
+
+
+def _newest_commit(client: Client, workspace: str, repo: str, branch: str) -> Any | None:
     head = _head(client, workspace, repo, branch)
     if head is None:
         return None
     [info] = client.inspect_commit(commit_of(workspace, repo, head), pfs_pb2.CommitState.STARTED)
-    return Input(head, bundle_of(info.description))
+    return info
 
 
 def _head(client: Client, workspace: str, repo: str, branch: str) -> str | None:

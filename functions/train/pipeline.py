@@ -22,12 +22,13 @@ _SCRIPT = (
 _PARALLELISM = 4
 
 
-def pipeline_name(digest: str, options: Options, *, again: str = "") -> str:
+def pipeline_name(digest: str, options: Options, *, data: str = "data", again: str = "") -> str:
     """`train-<image7>`, with a suffix where the user asked for resources (Pachyderm allows 51 characters).
 
-    `again` is a run that trains what has been trained before: in a pipeline of its own, Pachyderm skips nothing.
+    `data` is the repo that the data is in: another one is another input. `again` is a run that trains what has been
+    trained before: in a pipeline of its own, Pachyderm skips nothing.
     """
-    asked = options.model_dump_json(exclude_none=True) + again
+    asked = options.model_dump_json(exclude_none=True) + again + ("" if data == "data" else data)
     suffix = "" if asked == "{}" else f"-{hashlib.sha256(asked.encode()).hexdigest()[:7]}"
     return f"train-{digest[:7]}{suffix}"
 
@@ -38,12 +39,12 @@ def move_heads(client: Client, workspace: str, pipeline: str, inputs: Inputs) ->
     The hyperparameters' head is a new commit of the same content: so there is a job for every run, even where
     two runs train on the very same commits, and Pachyderm skips what the first of them has done.
     """
-    for repo, head in (("build", inputs.image), ("data", inputs.data), ("params", inputs.params)):
+    for head in (inputs.image, inputs.data, inputs.params):
         client.create_branch(
-            repo,
+            head.repo,
             pipeline,
-            commit_of(workspace, repo, head.commit),
-            new_commit=repo == "params",
+            commit_of(workspace, head.repo, head.commit),
+            new_commit=head is inputs.params,
             project_name=workspace,
         )
 
@@ -58,9 +59,9 @@ def create_pipeline(client: Client, workspace: str, pipeline: str, inputs: Input
         project_name=workspace,
         input=pps_pb2.Input(
             cross=[
-                _input(workspace, "image", "build", pipeline),
-                _input(workspace, "data", "data", pipeline),
-                _input(workspace, "hyper", "params", pipeline),
+                _input(workspace, "image", inputs.image.repo, pipeline),
+                _input(workspace, "data", inputs.data.repo, pipeline),
+                _input(workspace, "hyper", inputs.params.repo, pipeline),
             ]
         ),
         parallelism_spec=pps_pb2.ParallelismSpec(constant=options.parallelism or _PARALLELISM),
