@@ -6,7 +6,7 @@ stays -1): a server that gives up does so in silence, whereas a dead letter can 
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import structlog
@@ -27,6 +27,9 @@ _HEARTBEAT_SECONDS: Final = 10.0
 # A longer pull gains nothing, and some servers lose the reply to very long ones.
 _FETCH_SECONDS: Final = 5.0
 _REBIND_SECONDS: Final = 1.0
+# Most handlers take milliseconds. Those that stay as long as a job (logs.follow) are begun again without harm.
+_DRAIN_SECONDS: Final = 3.0
+_HANDOVER_SECONDS: Final = 0.2
 _ATTEMPTS: Final = 5
 # Attempts 1 … 4 are repeated after these many seconds: a restart of Pachyderm (seconds) is survived.
 _BACKOFF_SECONDS: Final = (0.5, 2.0, 8.0, 20.0)
@@ -41,11 +44,13 @@ OnReject = Callable[[Event[Any], Reject], Awaitable[None]]
 async def consume(function: Function, bus: Bus, dependencies: Mapping[str, Any], *, on_reject: OnReject) -> None:
     """Runs `function` on its events until cancelled, `function.slots` at a time.
 
+    Cancelled, it fetches no more and lets the running handlers end, up to a bound; the rest is handed over at once.
     `on_reject` ends the run that a Reject speaks of; it must be idempotent.
     """
     free = asyncio.Semaphore(function.slots)
     subscription: JetStreamContext.PullSubscription | None = None
-    async with asyncio.TaskGroup() as handlers:
+    running: set[asyncio.Task[None]] = set()
+    async with asyncio.TaskGroup() as handlers, _drained(running):
         while True:
             await free.acquire()
             message: Msg | None = None
@@ -65,7 +70,18 @@ async def consume(function: Function, bus: Bus, dependencies: Mapping[str, Any],
                 if message is None:
                     free.release()
             task = handlers.create_task(_handle(function, bus, message, dependencies, on_reject))
+            running.add(task)
+            task.add_done_callback(running.discard)
             task.add_done_callback(lambda _: free.release())
+
+
+@contextlib.asynccontextmanager
+async def _drained(running: set[asyncio.Task[None]]) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        if running:
+            await asyncio.wait(running, timeout=_DRAIN_SECONDS)
 
 
 async def _handle(
@@ -83,6 +99,11 @@ async def _handle(
             await on_reject(event, rejection)
         await message.ack_sync()
         logger.debug("event.handled")
+    except asyncio.CancelledError:
+        # This process ends: another takes the message now, and not only when ack_wait is over.
+        with contextlib.suppress(NatsError):
+            await message.nak(delay=_HANDOVER_SECONDS)
+        raise
     except Retry as retry:
         if attempt >= _MAX_DELIVERIES:
             await _dead_letter(bus, message, retry)

@@ -1,6 +1,6 @@
 """Where the three outside systems are, from the environment alone (`KAOS_…`); no logic reads os.environ."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -32,6 +32,8 @@ class Settings(BaseSettings):
     pachyderm_address: str = "127.0.0.1:30650"  # host:port, the port of a real pachd's NodePort
     pachyderm_token: SecretStr = SecretStr("")
 
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
     builder_image: str = "kaos/builder"
 
     # Remote data. Allowed beside public addresses: host:port or networks (10.0.0.0/8), separated by commas or spaces.
@@ -41,7 +43,9 @@ class Settings(BaseSettings):
     fetch_buckets: str = ""  # S3 buckets that manifests may read with kaos's own credentials, separated by spaces
     fetch_manifest_max_bytes: int = Field(default=2**40, gt=0)  # of all files of a manifest, where it names their sizes
 
-    # The gateway.
+    # The gateway. Tokens and bundles pass in clear: in a cluster its address is an ingress's, which ends TLS.
+    gateway_host: str = "127.0.0.1"
+    gateway_port: int = Field(default=8080, ge=0, le=65535)
     api_token: SecretStr = SecretStr("")
     webhook_token: SecretStr = SecretStr("")
 

@@ -1,1 +1,5 @@
 """Turns a dropped object into one commit in Pachyderm."""
+
+from functions.ingest.handler import ingest
+
+FUNCTIONS = (ingest,)

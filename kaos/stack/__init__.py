@@ -1,0 +1,1 @@
+"""The embedded stack: real servers on this machine, started, watched and stopped as one."""

@@ -1,0 +1,252 @@
+"""The four servers: which programs, with which settings. Secrets go by files and by the environment, never by argv."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from kaos.stack import probes
+from kaos.stack.home import Home, Secrets, write_text
+from kaos.stack.ports import HOST, Ports
+from kaos.stack.supervisor import Probe, Server
+from shared.errors import KaosError
+
+BUILDER_IMAGE: Final = "kaos/builder"
+SUBSCRIBER: Final = "subscriber"
+_USER: Final = "kaos"
+_REGION: Final = "us-east-1"
+
+# What the user's shell says to such programs is not meant for these ones.
+_FOREIGN_PREFIXES: Final = ("AWS_", "JFS_", "KAOS_", "MINIO_", "NATS_", "PACH_", "PACHD_")
+# A proxy leads out of this machine; the stack stays in it.
+_NO_PROXY: Final = f"{HOST},localhost"
+# Go's collector lets the heap double before it runs, here grow by a fifth: the store takes 98 MB and not 119 when idle,
+# after uploads 110 and not 258. Uploads and downloads are as fast.
+_FRUGAL_GO: Final = {"GOGC": "20"}
+# glibc gives each thread an arena of its own, and memory freed in one is not used by another.
+_FRUGAL_PYTHON: Final = {"MALLOC_ARENA_MAX": "2", "PYTHONUNBUFFERED": "1"}
+
+# The webhook has two ways: FAST tells in a millisecond and loses what nobody hears, SAFE queues on disk and tells
+# within three seconds. What both tell is one event.
+WEBHOOKS: Final = ("FAST", "SAFE")
+
+# nats-server: what subscribers may read, and what an ordered consumer of JetStream asks for. Consumers with names are
+# not among it: who may make those could change the ones that wake the functions.
+_NATS_CONFIGURATION: Final = """\
+server_name: kaos
+listen: "{host}:{port}"
+jetstream {{
+  store_dir: {folder}
+  sync_interval: always
+}}
+authorization {{
+  users: [
+    {{ user: {user}, password: "{password}" }}
+    {{
+      user: {subscriber}
+      password: "{subscriber_password}"
+      permissions: {{
+        subscribe: ["kaos.>", "_INBOX.>"]
+        publish: [
+          "$JS.API.INFO"
+          "$JS.API.STREAM.NAMES"
+          "$JS.API.STREAM.INFO.kaos-events"
+          "$JS.API.STREAM.INFO.kaos-logs"
+          "$JS.API.CONSUMER.CREATE.kaos-events"
+          "$JS.API.CONSUMER.CREATE.kaos-logs"
+          "$JS.FC.kaos-events.>"
+          "$JS.FC.kaos-logs.>"
+        ]
+      }}
+    }}
+  ]
+}}
+"""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """How the embedded Pachyderm runs jobs. `workers`: datums at a time; 0: as many as there are cores."""
+
+    runtime: str = "auto"
+    workers: int = 0
+
+
+def servers(home: Home, ports: Ports, secrets: Secrets, engine: Engine) -> list[Server]:
+    """All four, in the order in which others need them; writes the configuration that is theirs alone."""
+    answers = probes_of(ports, secrets)
+    return [
+        _nats(home, ports, secrets, answers["nats"]),
+        _s3(home, ports, secrets, answers["s3"]),
+        _pachd(home, ports, secrets, engine, answers["pachd"]),
+        _serve(home, ports, secrets, answers["serve"]),
+    ]
+
+
+def probes_of(ports: Ports, secrets: Secrets) -> dict[str, Probe]:
+    """How to find out whether each server serves."""
+    return {
+        "nats": lambda: probes.nats(ports.nats, _USER, secrets.nats_password),
+        "s3": lambda: probes.http(ports.s3, "/minio/health/ready"),
+        "pachd": lambda: probes.grpc(ports.pachd),
+        "serve": lambda: probes.http(ports.gateway, "/healthz"),
+    }
+
+
+def credentials(ports: Ports, secrets: Secrets) -> dict[str, str]:
+    """What a user's own programs need, by the names of the variables that they look for."""
+    return {
+        "AWS_ENDPOINT_URL": f"http://{HOST}:{ports.s3}",
+        "AWS_ACCESS_KEY_ID": secrets.s3_access_key,
+        "AWS_SECRET_ACCESS_KEY": secrets.s3_secret_key,
+        "AWS_DEFAULT_REGION": _REGION,
+        "NATS_URL": f"nats://{SUBSCRIBER}:{secrets.subscriber_password}@{HOST}:{ports.nats}",
+        "KAOS_ENDPOINT": f"http://{HOST}:{ports.gateway}",
+        "KAOS_TOKEN": secrets.api_token,
+    }
+
+
+def _nats(home: Home, ports: Ports, secrets: Secrets, answers: Probe) -> Server:
+    folder = home.of("nats")
+    configuration = folder / "nats.conf"
+    text = _NATS_CONFIGURATION.format(
+        host=HOST,
+        port=ports.nats,
+        folder=json.dumps(str(folder)),
+        user=_USER,
+        password=secrets.nats_password,
+        subscriber=SUBSCRIBER,
+        subscriber_password=secrets.subscriber_password,
+    )
+    write_text(configuration, text)
+    return Server(
+        name="nats",
+        command=(_program("nats-server"), "--config", str(configuration)),
+        environment=_environment({}),
+        folder=folder,
+        log=home.log("nats"),
+        port=ports.nats,
+        answers=answers,
+        grace=10.0,
+    )
+
+
+def _s3(home: Home, ports: Ports, secrets: Secrets, answers: Probe) -> Server:
+    folder = home.of("s3")
+    metadata, data = f"sqlite3://{folder / 'meta.db'}", f"{folder / 'data'}/"
+    program = _program("juicefs")
+    _format(folder, [program, "format", "--storage", "file", "--bucket", data, "--trash-days", "0", metadata, "kaos"])
+    options = ["--no-usage-report", "--no-banner", "--log", str(home.log("s3")), "--cache-dir", str(folder / "cache")]
+    options += ["--metrics", f"{HOST}:{ports.s3_metrics}", "--multi-buckets", "--keep-etag", "--object-meta"]
+    # The directory may have been moved since it was formatted.
+    options += ["--object-tag", "--bucket", data]
+    variables = {"MINIO_ROOT_USER": secrets.s3_access_key, "MINIO_ROOT_PASSWORD": secrets.s3_secret_key}
+    for name in WEBHOOKS:
+        variables[f"MINIO_NOTIFY_WEBHOOK_ENABLE_{name}"] = "on"
+        variables[f"MINIO_NOTIFY_WEBHOOK_ENDPOINT_{name}"] = f"http://{HOST}:{ports.gateway}/webhooks/s3"
+        variables[f"MINIO_NOTIFY_WEBHOOK_AUTH_TOKEN_{name}"] = secrets.webhook_token
+    variables["MINIO_NOTIFY_WEBHOOK_QUEUE_DIR_SAFE"] = str(folder / "queue")
+    return Server(
+        name="s3",
+        command=(program, "gateway", *options, metadata, f"{HOST}:{ports.s3}"),
+        environment=_environment({**_FRUGAL_GO, **variables}),
+        folder=folder,
+        log=home.log("s3"),
+        port=ports.s3,
+        answers=answers,
+        grace=10.0,
+    )
+
+
+def _pachd(home: Home, ports: Ports, secrets: Secrets, engine: Engine, answers: Probe) -> Server:
+    variables = {
+        "PACHD_ADDRESS": f"{HOST}:{ports.pachd}",
+        "PACHD_HOME": str(home.of("pachd")),
+        "PACHD_IMAGES": str(home.images),
+        "PACHD_RUNTIME": engine.runtime,
+        "PACHD_SYSTEM_IMAGES": json.dumps({BUILDER_IMAGE: {"KAOS_IMAGES": str(home.images)}}),
+        "PACHD_TOKEN": secrets.pachd_token,
+    }
+    if engine.workers:
+        variables["PACHD_WORKERS"] = str(engine.workers)
+    return Server(
+        name="pachd",
+        command=_python("kaos.pachd"),
+        environment=_environment({**_FRUGAL_PYTHON, **variables}),
+        folder=home.of("pachd"),
+        log=home.log("pachd"),
+        port=ports.pachd,
+        answers=answers,
+        grace=15.0,
+    )
+
+
+def _serve(home: Home, ports: Ports, secrets: Secrets, answers: Probe) -> Server:
+    variables = {
+        "KAOS_NATS_URL": f"nats://{HOST}:{ports.nats}",
+        "KAOS_NATS_USER": _USER,
+        "KAOS_NATS_PASSWORD": secrets.nats_password,
+        "KAOS_S3_ENDPOINT": f"http://{HOST}:{ports.s3}",
+        "KAOS_S3_ACCESS_KEY": secrets.s3_access_key,
+        "KAOS_S3_SECRET_KEY": secrets.s3_secret_key,
+        "KAOS_S3_REGION": _REGION,
+        "KAOS_PACHYDERM_ADDRESS": f"{HOST}:{ports.pachd}",
+        "KAOS_PACHYDERM_TOKEN": secrets.pachd_token,
+        "KAOS_BUILDER_IMAGE": BUILDER_IMAGE,
+        "KAOS_GATEWAY_HOST": HOST,
+        "KAOS_GATEWAY_PORT": str(ports.gateway),
+        "KAOS_API_TOKEN": secrets.api_token,
+        "KAOS_WEBHOOK_TOKEN": secrets.webhook_token,
+    }
+    return Server(
+        name="serve",
+        command=_python("kaos.stack.serve"),
+        environment=_environment({**_FRUGAL_PYTHON, **variables}),
+        folder=home.root,
+        log=home.log("serve"),
+        port=ports.gateway,
+        answers=answers,
+        grace=15.0,
+    )
+
+
+def _python(module: str) -> tuple[str, ...]:
+    # -P: what lies in the working directory is never imported.
+    return (sys.executable, "-P", "-m", module)
+
+
+def _program(name: str) -> str:
+    """A program that was installed with kaos. Raises KaosError `stack.program`."""
+    beside = Path(sysconfig.get_path("scripts")) / name
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if not found:
+        raise KaosError("stack.program", f"The program {name} is missing: install kaos again, with its dependencies.")
+    return found
+
+
+def _format(folder: Path, command: list[str]) -> None:
+    """Makes the volume, once: the mark is written when it is whole."""
+    mark = folder / "formatted"
+    if mark.exists():
+        return
+    made = subprocess.run(command, env=_environment({}), capture_output=True, text=True, check=False)
+    if made.returncode:
+        reason = made.stderr.strip().splitlines()[-1:] or [f"exit code {made.returncode}"]
+        raise KaosError("stack.s3-format", f"The object store can't be set up in {folder}: {reason[0][:400]}")
+    mark.touch()
+
+
+def _environment(variables: Mapping[str, str]) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN_PREFIXES)}
+    return {**inherited, **dict(_without_proxy(inherited)), **variables}
+
+
+def _without_proxy(inherited: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for name in ("no_proxy", "NO_PROXY"):
+        yield name, ",".join(filter(None, (inherited.get(name, ""), _NO_PROXY)))
