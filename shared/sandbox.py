@@ -15,6 +15,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -146,20 +147,33 @@ def _program(name: str) -> str:
     return shutil.which(name) or name
 
 
-def available() -> str | None:
-    """None where sandboxes work on this machine, else the reason they don't, as a sentence."""
+def available(directory: Path | None = None) -> str | None:
+    """None where sandboxes work on this machine, else the reason they don't, as sentences.
+
+    `directory` (default: one in memory) is where `upper` would lie: not every file system lets overlayfs write.
+    """
     for program in ("bwrap", "unshare", "mount"):
         if shutil.which(program) is None:
             return f"{program} is not installed (Debian: apt-get install bubblewrap util-linux)."
-    mount = (
-        "mount -t tmpfs none /mnt && cd /mnt && mkdir l u w m && mount -t overlay o -o lowerdir=l,upperdir=u,workdir=w"
-    )
-    unshare = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-Urm"]
-    bwrap = " ".join(("exec bwrap", *_SEALED, *_NAMESPACES, "--ro-bind / / true"))
-    tried = subprocess.run([*unshare, "sh", "-c", f"{mount} m && {bwrap}"], capture_output=True, text=True, check=False)
-    if tried.returncode == 0:
+    with tempfile.TemporaryDirectory(prefix="sandbox-", dir=directory) as tried:
+        root = os.geteuid() == 0
+        memory = "" if directory else "mount -t tmpfs none . && cd . && "
+        options = f"lowerdir=lower,upperdir=upper,workdir=work{'' if root else ',userxattr'}"
+        mount = f"{memory}mkdir lower upper work merged && mount -t overlay overlay -o {options} merged"
+        bwrap = " ".join(("exec bwrap", *_SEALED, *_NAMESPACES, "--ro-bind / / true"))
+        done = subprocess.run(
+            [*(("unshare", "-m") if root else ("unshare", "-Urm")), "sh", "-c", f"{mount} && {bwrap}"],
+            cwd=tried,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        inner = Path(tried, "work", "work")
+        if inner.exists():
+            inner.chmod(0o700)
+    if done.returncode == 0:
         return None
-    return f"This machine doesn't let kaos make a sandbox: {tried.stderr.strip() or tried.returncode}."
+    return f"This machine doesn't let kaos make a sandbox: {done.stderr.strip() or done.returncode}."
 
 
 def planted_link(root: Path, python: Path) -> str | None:

@@ -16,7 +16,7 @@ import structlog
 from kaos.pachd.runtimes import rlimits, scratch
 from kaos.pachd.runtimes.cgroups import Cgroup, Cgroups
 from kaos.pachd.runtimes.container import INPUTS, Container, Exit, Output
-from kaos.pachd.runtimes.exits import exit_of, not_started
+from kaos.pachd.runtimes.exits import LastLine, exit_of, not_started
 from kaos.pachd.runtimes.gpus import Gpu, device_files
 from kaos.pachd.runtimes.process import NotStarted, Process, supervise
 from shared.errors import NotFound
@@ -28,8 +28,6 @@ _PATIENCE_SECONDS: Final = 1.5
 _POLL_SECONDS: Final = 0.002
 # Two short documents of JSON.
 _STATUS_BYTES: Final = 4096
-# What of the last output says why a program could not be started.
-_LAST_BYTES: Final = 500
 # Where libraries of many GPUs read how these are connected.
 _TOPOLOGY: Final = ("/sys/bus/pci", "/sys/devices")
 
@@ -71,7 +69,7 @@ class Bubblewrap:
             await asyncio.to_thread(scratch.discard, own)
 
     async def _run(self, container: Container, sandbox: Sandbox, cgroup: Cgroup, output: Output) -> Exit:
-        last = _Last(output)
+        last = LastLine(output)
         with _status_pipe() as (reader, writer):
 
             def begin(stdin: IO[bytes], stdout: int) -> Process:
@@ -102,7 +100,7 @@ class Bubblewrap:
             usage = cgroup.usage()
             ran = status.read().get("exit-code") is not None or ended.status <= 0 or ended.timed_out
         if not ran and not usage.out_of_memory:
-            return not_started(last.line())
+            return not_started(str(last).removeprefix("bwrap: ").removeprefix("execvp "))
         return exit_of(ended, usage, container.limits)
 
     def _sandbox(self, container: Container, image: Image, own: Path) -> Sandbox:
@@ -149,23 +147,6 @@ class _Status:
             for line in os.read(self._reader, _STATUS_BYTES).splitlines():
                 self._told.update(json.loads(line))
         return self._told
-
-
-class _Last:
-    """Passes output on, and remembers the last of it."""
-
-    def __init__(self, output: Output) -> None:
-        self._output = output
-        self._kept = b""
-
-    def __call__(self, chunk: bytes) -> None:
-        self._kept = (self._kept + chunk[-_LAST_BYTES:])[-_LAST_BYTES:]
-        self._output(chunk)
-
-    def line(self) -> str:
-        """The last line, without the name of the program that isn't the user's."""
-        lines = self._kept.decode(errors="replace").strip().splitlines()
-        return lines[-1].removeprefix("bwrap: ").removeprefix("execvp ") if lines else "no reason was given"
 
 
 async def _kill(process: Process, cgroup: Cgroup, status: "_Status") -> None:

@@ -4,13 +4,16 @@ import signal
 from typing import Final
 
 from kaos.pachd.runtimes.cgroups import Usage
-from kaos.pachd.runtimes.container import Exit, Limits
+from kaos.pachd.runtimes.container import Exit, Limits, Output
 from kaos.pachd.runtimes.process import Ended
 
 # Container engines' own: the program could not be started, as against what the program itself may say.
 NOT_STARTED: Final = 125
 # A shell's: 128 and the signal that ended a program.
 _SIGNALLED: Final = 128
+KILLED: Final = _SIGNALLED + signal.SIGKILL
+# What of the last output says why a program could not be started.
+_LAST_BYTES: Final = 500
 _UNITS: Final = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
 
@@ -49,3 +52,20 @@ def size(count: int) -> str:
         if count >= unit:
             return f"{count / unit:.4g} {name}"
     return f"{count} B"
+
+
+class LastLine:
+    """Passes output on, and remembers its last line."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._kept = b""
+
+    def __call__(self, chunk: bytes) -> None:
+        """Hears a piece of it."""
+        self._kept = (self._kept + chunk[-_LAST_BYTES:])[-_LAST_BYTES:]
+        self._output(chunk)
+
+    def __str__(self) -> str:
+        lines = self._kept.decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "no reason was given"

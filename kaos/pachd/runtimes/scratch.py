@@ -32,6 +32,9 @@ def make(root: Path, name: str, *folders: str) -> Path:
 
 def discard(directory: Path) -> None:
     """Removes a directory, whatever a program made of it: closed even to its owner, or nested a thousand deep."""
+    if directory.is_symlink():
+        directory.unlink()
+        return
     with contextlib.suppress(RecursionError):
         shutil.rmtree(directory, ignore_errors=True)
     if directory.exists():
