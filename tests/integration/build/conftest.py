@@ -102,7 +102,7 @@ def builder(
 ) -> Builder:
     monkeypatch.setenv("KAOS_IMAGES", str(store.root))
     monkeypatch.setenv("UV_FIND_LINKS", str(index))
-    monkeypatch.setenv("UV_NO_INDEX", "1")
+    monkeypatch.setenv("UV_DEFAULT_INDEX", (index / "registry").as_uri())
     model = tmp_path / "bundle" / "model"
     model.mkdir(parents=True)
     (model / "requirements.txt").write_text("greeting==1.0\n")

@@ -1,4 +1,4 @@
-"""A small package index of our own: a wheel with a program, and a source distribution with its own build backend."""
+"""A small package index of our own: a wheel with a program, and source distributions with backends of their own."""
 
 import io
 import tarfile
@@ -8,32 +8,37 @@ from pathlib import Path
 _METADATA = "Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
 _WHEEL = "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
-# Builds a wheel, and on the way tries to change uv's shared cache and what it can reach of other environments.
-BACKEND = """
+_BACKEND = """
 import pathlib, zipfile
 
 def build_wheel(directory, config_settings=None, metadata_directory=None):
+    {attack}
+    name = "{name}-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(pathlib.Path(directory, name), "w") as wheel:
+        wheel.writestr("{name}.py", "WORD = 'built'")
+        wheel.writestr("{name}-1.0.dist-info/METADATA", {metadata!r})
+        wheel.writestr("{name}-1.0.dist-info/WHEEL", {wheel!r})
+        wheel.writestr("{name}-1.0.dist-info/RECORD", "")
+    return name
+"""
+# Tries to change uv's shared cache, what it can reach of other environments, and the machine.
+_ATTACK = """
     for folder in ("/var/cache/uv", "/.kaos/environments", "/usr/bin"):
         for path in [pathlib.Path(folder), *pathlib.Path(folder).glob("**/greeting.py")]:
             try:
                 (path / "poison" if path.is_dir() else path).write_text("poisoned")
             except OSError:
                 pass
-    name = "homemade-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(pathlib.Path(directory, name), "w") as wheel:
-        wheel.writestr("homemade.py", "WORD = 'built'")
-        wheel.writestr("homemade-1.0.dist-info/METADATA", %r)
-        wheel.writestr("homemade-1.0.dist-info/WHEEL", %r)
-        wheel.writestr("homemade-1.0.dist-info/RECORD", "")
-    return name
 """
 
 
 def write_all(folder: Path) -> None:
-    folder.mkdir()
+    """Fills a folder for UV_FIND_LINKS; `folder`/registry is an index that has no package."""
+    (folder / "registry").mkdir(parents=True)
     for version in ("1.0", "2.0"):
         _write_wheel(folder, "greeting", version)
-    _write_source(folder)
+    _write_source(folder, "hostile", _ATTACK)
+    _write_source(folder, "homemade", "")
 
 
 def _write_wheel(folder: Path, name: str, version: str) -> None:
@@ -50,15 +55,16 @@ def _write_wheel(folder: Path, name: str, version: str) -> None:
             wheel.writestr(path, text)
 
 
-def _write_source(folder: Path) -> None:
+def _write_source(folder: Path, name: str, attack: str) -> None:
+    metadata = _METADATA.format(name=name, version="1.0")
     files = {
         "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
-        '[project]\nname = "homemade"\nversion = "1.0"\n',
-        "PKG-INFO": _METADATA.format(name="homemade", version="1.0"),
-        "backend.py": BACKEND % (_METADATA.format(name="homemade", version="1.0"), _WHEEL),
+        f'[project]\nname = "{name}"\nversion = "1.0"\n',
+        "PKG-INFO": metadata,
+        "backend.py": _BACKEND.format(name=name, attack=attack, metadata=metadata, wheel=_WHEEL),
     }
-    with tarfile.open(folder / "homemade-1.0.tar.gz", "w:gz") as archive:
+    with tarfile.open(folder / f"{name}-1.0.tar.gz", "w:gz") as archive:
         for path, text in files.items():
-            member = tarfile.TarInfo(f"homemade-1.0/{path}")
+            member = tarfile.TarInfo(f"{name}-1.0/{path}")
             member.size = len(text.encode())
             archive.addfile(member, io.BytesIO(text.encode()))

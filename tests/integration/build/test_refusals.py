@@ -32,6 +32,10 @@ START = "FROM python:3.11\n"
         (START + "RUN pip install nonesuch-package\n", "build.requirement-unknown", "'nonesuch-package'"),
         (START + "RUN pip install greeting==7.0\n", "build.requirement-unknown", "greeting==7.0"),
         (START + "RUN pip uninstall -y greeting\n", "build.policy", "pip uninstall"),
+        (START + "RUN apt-get update\n", "build.policy", "line 2: RUN apt-get update: apt-get changes the system"),
+        (START + "RUN echo 'greeting=1' > r; pip install -r r\n", "build.requirement-invalid", 'operator "="'),
+        (START + "RUN pip install greeting==1.0 greeting==2.0\n", "build.requirement-conflict", "contradict"),
+        (START + "RUN pip install -r missing.txt\n", "build.run-failed", "'missing.txt'"),
     ],
 )
 def test_a_dockerfile_that_is_not_followed(builder: Any, dockerfile: str, code: str, said: str) -> None:
@@ -55,11 +59,11 @@ def test_requirements_from_elsewhere_are_refused_before_anything_runs(builder: A
 
 def test_a_build_of_a_source_distribution_reaches_neither_cache_nor_environments(builder: Any) -> None:
     assert builder.build().status == 0  # greeting is in the cache and in an environment
-    builder.dockerfile(START + "RUN pip install greeting\nRUN pip install homemade\n")
+    builder.dockerfile(START + "RUN pip install greeting\nRUN pip install hostile\n")
     result = builder.build()
     assert result.status == 0, result
-    assert "building it from source" in result.log
-    assert builder.run(result, "python", "-c", "import homemade; print(homemade.WORD)").stdout == "built\n"
+    assert "building it from source" in result.log, result.log
+    assert builder.run(result, "python", "-c", "import hostile; print(hostile.WORD)").stdout == "built\n"
     root = builder.store.root
     assert not list(root.glob("layers/**/poison"))
     assert not list(root.glob("environments/*/poison"))
@@ -86,3 +90,33 @@ def test_a_failed_build_leaves_no_draft(builder: Any) -> None:
     builder.dockerfile(START + "RUN echo half > /half; false\n")
     assert builder.build().error["code"] == "build.run-failed"
     assert not list((builder.store.root / "scratch").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("missing", "code"),
+    [
+        ("Dockerfile", "build.no-dockerfile"),
+        ("model/requirements.txt", "build.no-requirements"),
+        ("model/train", "build.no-train"),
+    ],
+)
+def test_a_bundle_that_lacks_a_file(builder: Any, missing: str, code: str) -> None:
+    (builder.bundle / missing).unlink()
+    result = builder.build()
+    assert (result.status, result.error["code"]) == (1, code)
+    assert missing.rpartition("/")[2] in result.error["message"]
+
+
+def test_what_nobody_foresaw_ends_in_a_sentence_too(builder: Any) -> None:
+    builder.out.write_text("a file where the output folder should be")
+    result = builder.build()
+    assert (result.status, result.error["code"]) == (1, "build.fault")
+    assert "Traceback" not in result.log
+
+
+def test_without_a_sandbox_nothing_is_run(builder: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("KAOS_IMAGES", str(tmp_path / "images"))
+    error = builder.build().error
+    assert error["code"] == "build.no-sandbox"
+    assert "apt-get install bubblewrap" in error["message"]

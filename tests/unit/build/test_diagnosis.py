@@ -54,7 +54,7 @@ END = "we can conclude that your requirements are unsatisfiable.\n"
         ),
         (
             (
-                "error: Failed to build `numpy==1.16.4`\n  Traceback\n     NameError: name 'CCompiler' is not defined.\n\n"
+                "error: Failed to build `numpy==1.16.4`\n  Trace\n     NameError: name 'CCompiler' is not defined.\n\n"
                 "hint: Build failures usually indicate a problem with the package or the build environment\n"
             ),
             "build.run-failed",
