@@ -1,6 +1,7 @@
 """Makes up for what was never told: objects whose notification got lost, and uploads that never came."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -33,7 +34,10 @@ _FIRST_SECONDS: Final = 5.0
 _ON_ITS_WAY: Final = timedelta(seconds=5)
 # The most that S3 gives at once, and the most that this holds.
 _PAGE: Final = 1000
+# A large inbox takes a while to list (10,000 objects: 3 s): at most one twentieth of the time goes into that.
+_REST: Final = 20
 _INCOMPLETE_SECONDS: Final = 3600.0
+_NOTHING: Final = ""
 _NONE: Final = datetime(1970, 1, 2, tzinfo=UTC)
 _ALL: Final = datetime.max.replace(tzinfo=UTC)
 # Signed upload addresses are good for 16 hours; the rest is for ingesting what came last.
@@ -58,27 +62,26 @@ class Inbox:
 
     def __init__(self, bus: Bus, bucket: Bucket, objects: Objects, name: str) -> None:
         self._bus, self._bucket, self._objects, self._name = bus, bucket, objects, name
-        self._claimed: set[str] = set()
+        self._claimed = {_NOTHING}
 
     async def tell_missed(self) -> int:
         """Publishes an ObjectCreated for each object that no event has claimed; returns how many. One page at a time.
 
         Told again before its event is handled, an object is still one event: its id is the same each time.
         """
-        if not self._claimed:
-            self._claimed = {identity async for identity in self._objects.claimed()}
+        if self._claimed == {_NOTHING}:
+            self._claimed |= {identity async for identity in self._objects.claimed()}
         until, told = await _handled_until(self._bus), 0
         async for page in self._pages():
             now = parsedate_to_datetime(page["ResponseMetadata"]["HTTPHeaders"]["date"])  # the store's own clock
-            missed = await asyncio.gather(
-                *(
-                    self._unclaimed(stored)
-                    for stored in page.get("Contents", ())
-                    if stored["LastModified"] < min(now, until) - _ON_ITS_WAY
-                )
-            )
-            for data, modified in filter(None, missed):
-                await self._bus.forward(new_event(data, source=self._bus.source, time=modified))
+            before = min(now, until) - _ON_ITS_WAY
+            unknown = [
+                stored
+                for stored in page.get("Contents", ())
+                if stored["LastModified"] < before and self._identity(stored) not in self._claimed
+            ]
+            for stored in filter(None, await asyncio.gather(*map(self._if_unclaimed, unknown))):
+                await self._tell(stored)
                 told += 1
         if told:
             log.info("sweep.told", objects=told)
@@ -97,30 +100,34 @@ class Inbox:
                 return
             token = {"ContinuationToken": page["NextContinuationToken"]}
 
-    async def _unclaimed(self, stored: "ObjectTypeDef") -> tuple[ObjectCreated, datetime] | None:
-        """What to tell of a listed object, and its time; None where it is claimed, or can be no bundle."""
-        path, etag, modified = stored["Key"], stored["ETag"].strip('"'), stored["LastModified"]
+    def _identity(self, stored: "ObjectTypeDef") -> str:
+        """The object's id; of what can be no bundle, that of nothing, which counts as claimed."""
         try:
-            key = inbox_key(path)
+            within = inbox_key(stored["Key"])
         except Reject:
-            return None
-        identity = object_id(self._name, path, within=key, etag=etag, modified=modified)
-        if identity in self._claimed:
-            return None
-        if await self._objects.is_claimed(identity):
-            self._claimed.add(identity)
-            return None
-        # As MinIO has it: the time in nanoseconds. Dropped again, the same content is another object.
-        sequencer = f"{int(modified.timestamp() * 1e9):016X}"
+            return _NOTHING
+        etag = stored["ETag"].strip('"')
+        return object_id(self._name, stored["Key"], within=within, etag=etag, modified=stored["LastModified"])
+
+    async def _if_unclaimed(self, stored: "ObjectTypeDef") -> "ObjectTypeDef | None":
+        identity = self._identity(stored)
+        if not await self._objects.is_claimed(identity):
+            return stored
+        self._claimed.add(identity)
+        return None
+
+    async def _tell(self, stored: "ObjectTypeDef") -> None:
+        modified = stored["LastModified"]
         data = ObjectCreated(
-            workspace=key.workspace,
+            workspace=inbox_key(stored["Key"]).workspace,
             bucket=self._name,
-            key=path,
+            key=stored["Key"],
             size=stored["Size"],
-            etag=etag,
-            sequencer=sequencer,
+            etag=stored["ETag"].strip('"'),
+            # As MinIO has it: the time in nanoseconds. Dropped again, the same content is another object.
+            sequencer=f"{int(modified.timestamp() * 1e9):016X}",
         )
-        return data, modified
+        await self._bus.forward(new_event(data, source=self._bus.source, time=modified))
 
 
 async def end_incomplete(bus: Bus, runs: Runs) -> int:
@@ -160,8 +167,9 @@ async def _repeat(work: Callable[[], Awaitable[int]], *, first: float, seconds: 
     """Works for ever; a server that is away is no reason to end, but one to look again."""
     await asyncio.sleep(first)
     while True:
+        began = time.monotonic()
         try:
             await work()
         except (KaosError, ClientError, NatsError, TimeoutError) as error:
             log.warning("sweep.failed", error=str(error))
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(max(seconds, _REST * (time.monotonic() - began)))
