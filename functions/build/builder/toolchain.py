@@ -27,7 +27,7 @@ class Toolchain:
 
     def check_sandbox(self) -> None:
         """For when something failed: raises Reject `build.no-sandbox` where it failed for want of a sandbox."""
-        reason = available() if self.sandboxed else None
+        reason = available(self.store.root / "scratch") if self.sandboxed else None
         if reason:
             raise Reject(
                 "build.no-sandbox",
