@@ -42,7 +42,7 @@ class Stack:
             {"kind": kind, "filename": names.get(kind, f"bench-{kind}.tar"), "size": len(content)}
             for kind, content in parts.items()
         ]
-        submitted = self.client.submit(WORKSPACE, wanted, options)
+        submitted = self.client.submit(WORKSPACE, {"parts": wanted, "options": options})
         with tempfile.TemporaryDirectory() as folder:
             for target in submitted["uploads"]:
                 path = Path(folder, target["kind"])

@@ -1,14 +1,19 @@
-"""`python -m kaos.pachd`: serves until SIGTERM or Ctrl-C. Prints `{"address": "127.0.0.1:PORT"}` when it is ready."""
+"""`python -m kaos.pachd`: serves until SIGTERM or Ctrl-C. Prints one line of JSON when it is ready.
+
+`{"address": "127.0.0.1:PORT", "runtime": "bubblewrap", "how": "Jobs run in …"}`
+"""
 
 import asyncio
 import json
 import signal
 import sys
+from dataclasses import asdict
 
 import structlog
 from pydantic import ValidationError
 
 from kaos.pachd.home import Home, HomeError, open_home
+from kaos.pachd.runtimes.choose import RuntimeMissing
 from kaos.pachd.server import AddressError, serving
 from kaos.pachd.settings import Settings
 
@@ -26,7 +31,7 @@ def main() -> int:
         for problem in error.errors():
             name = "_".join(("PACHD", *map(str, problem["loc"]))).upper()
             sys.stderr.write(f"{name}: {problem['msg']}\n")
-    except (AddressError, HomeError) as error:
+    except (AddressError, HomeError, RuntimeMissing) as error:
         sys.stderr.write(f"{error}\n")
     return 1
 
@@ -35,8 +40,8 @@ async def _serve(settings: Settings, home: Home) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    async with serving(settings, home) as address:
-        sys.stdout.write(json.dumps({"address": address}) + "\n")
+    async with serving(settings, home) as ready:
+        sys.stdout.write(json.dumps(asdict(ready)) + "\n")
         sys.stdout.flush()
         await stopped.wait()
 

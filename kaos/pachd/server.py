@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -52,19 +53,30 @@ _OPTIONS: Final = (
 )
 
 
+@dataclass(frozen=True)
+class Ready:
+    """A server that answers at `address` (host:port); the runtime of jobs, and `how` it isolates them, in sentences."""
+
+    address: str
+    runtime: str
+    how: str
+
+
 class AddressError(Exception):
     """The address can't be listened at: a sentence that says why."""
 
 
 @asynccontextmanager
-async def serving(settings: Settings, home: Home) -> AsyncIterator[str]:
-    """Serves while the context lasts; yields the address, host:port. Raises AddressError."""
+async def serving(settings: Settings, home: Home) -> AsyncIterator[Ready]:
+    """Serves while the context lasts. Raises AddressError, or RuntimeMissing where jobs can't be run as asked."""
     blobs = Blobs(home.files)
     threads = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="pachd-files")
     database = Database(home.database, partial(propagate, make_job=make_job))
     wire = WireTransactions(database, {**pfs.ACTIONS, **pps.ACTIONS})
     logs = JobLogs(home.logs)
-    scheduler = _scheduler(settings, home, database, blobs, logs)
+    runtime, how = choose(settings.runtime, ImageStore(settings.images), home.containers, settings.system_images)
+    shop = Workshop(database, blobs, Checkouts(home.checkouts, blobs), runtime, home.scratch)
+    scheduler = _scheduler(settings, shop, logs)
     server = grpc.aio.server(interceptors=(Interceptor(settings.token.get_secret_value()),), options=_OPTIONS)
     for add, service in (
         (pfs_pb2_grpc.add_APIServicer_to_server, pfs.PfsService(database, blobs, wire, threads)),
@@ -79,7 +91,7 @@ async def serving(settings: Settings, home: Home) -> AsyncIterator[str]:
         address = _listen(server, settings.address)
         await scheduler.start()
         await server.start()
-        yield address
+        yield Ready(address, runtime.name, how)
     finally:
         await scheduler.stop()
         await server.stop(_GRACE_SECONDS)
@@ -87,12 +99,10 @@ async def serving(settings: Settings, home: Home) -> AsyncIterator[str]:
         database.close()
 
 
-def _scheduler(settings: Settings, home: Home, database: Database, blobs: Blobs, logs: JobLogs) -> Scheduler:
+def _scheduler(settings: Settings, shop: Workshop, logs: JobLogs) -> Scheduler:
     """User code has the machine's cores to itself; programs of kaos have as many again, since builds can't wait."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     gpus = tuple(range(len(installed())))
-    runtime = choose(settings.runtime, ImageStore(settings.images), home.containers, settings.system_images)
-    shop = Workshop(database, blobs, Checkouts(home.checkouts, blobs), runtime, home.scratch)
     return Scheduler(
         shop,
         logs,
