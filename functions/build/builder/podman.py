@@ -12,6 +12,7 @@ from functions.build.builder import context, copy
 from functions.build.builder.build import write_report
 from functions.build.builder.bundle import Bundle
 from functions.build.builder.copy import Placement
+from functions.build.builder.output import shown
 from shared.errors import Reject
 
 # Measured in a container without systemd: `oci` isolation needs more than such a machine gives.
@@ -53,11 +54,13 @@ def build(bundle: Bundle, out: Path, registry: str, say: Callable[[str], None]) 
 
 
 def _podman(arguments: list[str]) -> None:
-    done = subprocess.run(["podman", *arguments], stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False)
-    if done.returncode != 0:
-        raise Reject(
-            "build.run-failed", f"podman {arguments[0]} ended with exit status {done.returncode}; see the log."
+    status, last = shown(
+        subprocess.Popen(
+            ["podman", *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
+    )
+    if status != 0:
+        raise Reject("build.run-failed", f"podman {arguments[0]} ended with exit status {status}: {last}")
 
 
 def _asked(arguments: list[str]) -> str:

@@ -1,23 +1,16 @@
 """RUN: a command in a sandbox over the layers made so far; what it writes becomes the next layer."""
 
-import os
 import subprocess
-import sys
-from collections import deque
-from collections.abc import Iterator
 
 from functions.build.builder import uv
 from functions.build.builder.dockerfile import Instruction
 from functions.build.builder.layers import Draft
+from functions.build.builder.output import shown
 from functions.build.builder.pipserver import PipServer
 from functions.build.builder.state import Build
 from shared.errors import KaosError, Reject
 from shared.images import Image
 from shared.sandbox import Sandbox, start
-
-# How much of the last line of output an error quotes.
-_QUOTED = 300
-_READ_BYTES = 65536
 
 
 def run(build: Build, instruction: Instruction, argv: tuple[str, ...], made: Draft) -> str:
@@ -39,39 +32,13 @@ def run(build: Build, instruction: Instruction, argv: tuple[str, ...], made: Dra
             cwd=build.workdir,
             network=True,
         )
-        status, last = _shown(sandbox, argv)
+        status, last = shown(start(sandbox, argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT))
     finally:
         pip.close()
     if status != 0:
         build.tools.check_sandbox()
         raise _failed(instruction, status, last, pip.error)
     return pip.environment
-
-
-def _shown(sandbox: Sandbox, argv: tuple[str, ...]) -> tuple[int, str]:
-    """Runs a command, its output going to ours; its exit status and its last line."""
-    sys.stdout.flush()
-    process = start(sandbox, argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    try:
-        tail: deque[bytes] = deque(maxlen=2)
-        for chunk in _chunks(process):
-            sys.stdout.buffer.write(chunk)
-            sys.stdout.buffer.flush()
-            tail.append(chunk)
-        status = process.wait()
-    finally:
-        process.kill()
-        process.wait()
-    lines = [line for line in b"".join(tail).decode(errors="replace").splitlines() if line.strip()]
-    return status, lines[-1].strip()[-_QUOTED:] if lines else ""
-
-
-def _chunks(process: "subprocess.Popen[bytes]") -> Iterator[bytes]:
-    if process.stdout is None:
-        return
-    with process.stdout as output:
-        while chunk := os.read(output.fileno(), _READ_BYTES):
-            yield chunk
 
 
 def _failed(instruction: Instruction, status: int, last: str, cause: KaosError | None) -> KaosError:

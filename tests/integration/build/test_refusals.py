@@ -86,6 +86,16 @@ def test_a_run_sees_nothing_of_the_host_and_writes_nothing(builder: Any, tmp_pat
     assert not [path for path in builder.store.root.glob("layers/*/root/opt/root") if path.stat().st_mode & 0o6000]
 
 
+def test_what_is_installed_can_be_changed_neither_by_a_run_nor_by_a_job(builder: Any) -> None:
+    """Its files are hard links into uv's cache, and into every other environment that holds the package."""
+    spoil = "echo broken >> $(python -c 'import greeting; print(greeting.__file__)')"
+    builder.dockerfile(START + f"RUN pip install greeting\nRUN ! ({spoil}) && ! rm -rf /.kaos/environments/*/lib\n")
+    result = builder.build()
+    assert result.status == 0, result
+    assert builder.run(result, "sh", "-c", spoil).returncode != 0
+    assert builder.run(result, "greet").stdout == "hello from 2.0\n"
+
+
 def test_a_failed_build_leaves_no_draft(builder: Any) -> None:
     builder.dockerfile(START + "RUN echo half > /half; false\n")
     assert builder.build().error["code"] == "build.run-failed"
