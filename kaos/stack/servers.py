@@ -11,19 +11,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from functions.build.builder.uv import network
 from kaos.stack import probes
 from kaos.stack.home import Home, Secrets, write_text
 from kaos.stack.ports import HOST, Ports
 from kaos.stack.supervisor import Probe, Server
 from shared.errors import KaosError
+from shared.sandbox import available
 
-BUILDER_IMAGE: Final = "kaos/builder"
+_BUILDER_IMAGE: Final = "kaos/builder"
+_FETCHER_IMAGE: Final = "kaos/fetcher"
 SUBSCRIBER: Final = "subscriber"
 _USER: Final = "kaos"
 _REGION: Final = "us-east-1"
 
-# What the user's shell says to such programs is not meant for these ones.
-_FOREIGN_PREFIXES: Final = ("AWS_", "JFS_", "KAOS_", "MINIO_", "NATS_", "PACH_", "PACHD_")
+# What the user's shell tells clients of such servers is not meant for these ones; other KAOS_ variables are: they are
+# the settings of functions.
+_FOREIGN_PREFIXES: Final = ("AWS_", "JFS_", "MINIO_", "NATS_", "PACH_", "PACHD_", "KAOS_ENDPOINT", "KAOS_TOKEN")
 # A proxy leads out of this machine; the stack stays in it.
 _NO_PROXY: Final = f"{HOST},localhost"
 # Go's collector lets the heap double before it runs, here grow by a fifth: the store takes 98 MB and not 119 when idle,
@@ -170,7 +174,9 @@ def _pachd(home: Home, ports: Ports, secrets: Secrets, engine: Engine, answers: 
         "PACHD_HOME": str(home.of("pachd")),
         "PACHD_IMAGES": str(home.images),
         "PACHD_RUNTIME": engine.runtime,
-        "PACHD_SYSTEM_IMAGES": json.dumps({BUILDER_IMAGE: {"KAOS_IMAGES": str(home.images)}}),
+        "PACHD_SYSTEM_IMAGES": json.dumps(
+            {_BUILDER_IMAGE: _for_builder(home, engine), _FETCHER_IMAGE: _for_fetcher(ports, secrets)}
+        ),
         "PACHD_TOKEN": secrets.pachd_token,
     }
     if engine.workers:
@@ -192,13 +198,11 @@ def _serve(home: Home, ports: Ports, secrets: Secrets, answers: Probe) -> Server
         "KAOS_NATS_URL": f"nats://{HOST}:{ports.nats}",
         "KAOS_NATS_USER": _USER,
         "KAOS_NATS_PASSWORD": secrets.nats_password,
-        "KAOS_S3_ENDPOINT": f"http://{HOST}:{ports.s3}",
-        "KAOS_S3_ACCESS_KEY": secrets.s3_access_key,
-        "KAOS_S3_SECRET_KEY": secrets.s3_secret_key,
-        "KAOS_S3_REGION": _REGION,
+        **_store(ports, secrets),
         "KAOS_PACHYDERM_ADDRESS": f"{HOST}:{ports.pachd}",
         "KAOS_PACHYDERM_TOKEN": secrets.pachd_token,
-        "KAOS_BUILDER_IMAGE": BUILDER_IMAGE,
+        "KAOS_BUILDER_IMAGE": _BUILDER_IMAGE,
+        "KAOS_FETCHER_IMAGE": _FETCHER_IMAGE,
         "KAOS_GATEWAY_HOST": HOST,
         "KAOS_GATEWAY_PORT": str(ports.gateway),
         "KAOS_API_TOKEN": secrets.api_token,
@@ -214,6 +218,31 @@ def _serve(home: Home, ports: Ports, secrets: Secrets, answers: Probe) -> Server
         answers=answers,
         grace=15.0,
     )
+
+
+def _for_builder(home: Home, engine: Engine) -> dict[str, str]:
+    """What the program of a build job finds in its environment. Where jobs have no sandbox, neither have builds."""
+    found = {"KAOS_IMAGES": str(home.images), **network(trusted=True)}
+    if engine.runtime == "podman":
+        found["KAOS_BUILD_ENGINE"] = "podman"
+    elif engine.runtime == "plain" or (engine.runtime == "auto" and available(home.images)):
+        found["KAOS_BUILD_PLAIN"] = "1"
+    return found
+
+
+def _for_fetcher(ports: Ports, secrets: Secrets) -> dict[str, str]:
+    """The same for the program that fetches remote data; KAOS_FETCH_ variables are the operator's."""
+    asked = {name: value for name, value in os.environ.items() if name.startswith("KAOS_FETCH_")}
+    return {**asked, **_store(ports, secrets)}
+
+
+def _store(ports: Ports, secrets: Secrets) -> dict[str, str]:
+    return {
+        "KAOS_S3_ENDPOINT": f"http://{HOST}:{ports.s3}",
+        "KAOS_S3_ACCESS_KEY": secrets.s3_access_key,
+        "KAOS_S3_SECRET_KEY": secrets.s3_secret_key,
+        "KAOS_S3_REGION": _REGION,
+    }
 
 
 def _python(module: str) -> tuple[str, ...]:
