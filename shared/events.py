@@ -76,13 +76,14 @@ class CommitFinished(Data):
 
 
 class JobStarted(Data):
-    """Pachyderm has made a job, which is not yet over. `runs` are the runs it serves."""
+    """Pachyderm has made a job, which is not yet over. `runs` are the runs it serves; `started`, when it began work."""
 
     type: ClassVar[str] = "kaos.job.started"
     stage: Stage
     pipeline: str
     job: str
     runs: tuple[str, ...]
+    started: datetime | None = None
 
     def subject(self) -> str:
         """`kaos.<workspace>.job.<stage>.started`."""
@@ -99,6 +100,7 @@ class JobFinished(JobStarted):
     type: ClassVar[str] = "kaos.job.finished"
     outcome: JobOutcome
     reason: str = ""
+    finished: datetime | None = None
 
     def subject(self) -> str:
         """`kaos.<workspace>.job.<stage>.finished`."""

@@ -98,10 +98,10 @@ async def _end(job: JobFinished, run: str, heard: _Heard, *, pachyderm: Pachyder
     def note(record: Run) -> None:
         stage = record.stage(job.stage)
         stage.state, stage.reason = job.outcome, job.reason
-        stage.finished = stage.finished or datetime.now(UTC)
+        stage.started, stage.finished = job.started, job.finished or datetime.now(UTC)
         stage.skipped = bool(trials) and all(trial.state == "skipped" for trial in trials)
         record.trials = trials or record.trials
-        record.error = error
+        record.error = error or record.error
 
     if job.stage == "train" and outcome == "succeeded":
         await _remember(job.workspace, run, runs, bus)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import grpc
@@ -46,7 +47,12 @@ async def _follow(owned: OwnedJob, *, bus: Bus, pachyderm: Pachyderm, jobs: Jobs
     if info is not None and info.state not in _OUTCOMES:
         await bus.publish(
             JobStarted(
-                workspace=owned.workspace, stage=owned.stage, pipeline=owned.pipeline, job=owned.job, runs=owned.runs
+                workspace=owned.workspace,
+                stage=owned.stage,
+                pipeline=owned.pipeline,
+                job=owned.job,
+                runs=owned.runs,
+                started=_time(info, "started"),
             )
         )
         info = await _inspect(owned, wait=True, pachyderm=pachyderm)
@@ -59,6 +65,8 @@ async def _follow(owned: OwnedJob, *, bus: Bus, pachyderm: Pachyderm, jobs: Jobs
             runs=owned.runs,
             outcome=_OUTCOMES[info.state] if info is not None else "killed",
             reason=info.reason if info is not None else "The job was deleted in Pachyderm.",
+            started=_time(info, "started"),
+            finished=_time(info, "finished"),
         )
     )
 
@@ -81,3 +89,10 @@ async def _inspect(owned: OwnedJob, *, wait: bool, pachyderm: Pachyderm) -> Any 
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(pachyderm.channel.channel_ready(), timeout=_RETRY_SECONDS)
             await asyncio.sleep(_RETRY_SECONDS)
+
+
+def _time(info: Any | None, name: str) -> datetime | None:
+    if info is None or not info.HasField(name):
+        return None
+    moment: datetime = getattr(info, name).ToDatetime(tzinfo=UTC)
+    return moment
