@@ -41,7 +41,8 @@ def diagnosed(output: str, requirements: Sequence[str]) -> KaosError:
     if "No space left on device" in output:
         return Reject("build.disk", "The disk is full: free some space on the machine that builds, and deploy again.")
     if _NETWORK.search(output):
-        return Unreachable("build.network", f"The package index can't be reached: {said[-_QUOTED:]}")
+        trust = " Set SSL_CERT_FILE to the certificates of your network." * ("UnknownIssuer" in output)
+        return Unreachable("build.network", f"The package index can't be reached: {said[-_QUOTED:]}{trust}")
     if match := _UNREADABLE.search(output):
         return Reject("build.requirement-invalid", f"A requirement can't be read: {' '.join(match['why'].split())}")
     if "No solution found" in output:

@@ -79,6 +79,7 @@ def test_a_network_that_is_not_there_is_not_the_users_fault() -> None:
     error = diagnosed(output, ())
     assert isinstance(error, Unreachable)
     assert error.code == "build.network"
+    assert "SSL_CERT_FILE" in diagnosed(f"{output}  cause: invalid peer certificate: UnknownIssuer\n", ()).message
 
 
 def test_only_a_missing_wheel_is_worth_a_build_from_source() -> None:
