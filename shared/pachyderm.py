@@ -96,6 +96,11 @@ def is_code(error: BaseException, *codes: grpc.StatusCode) -> bool:
     return isinstance(error, grpc.RpcError) and callable(code) and code() in codes
 
 
+def is_away(error: BaseException) -> bool:
+    """Whether the server did not answer at all; the client turns some of these errors into ConnectionErrors."""
+    return isinstance(error, ConnectionError) or is_code(error, grpc.StatusCode.UNAVAILABLE)
+
+
 def details(error: BaseException) -> str:
     """The server's own sentence."""
     found = getattr(error, "details", None)

@@ -4,7 +4,7 @@ import asyncio
 import tempfile
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import grpc
 import structlog
@@ -14,14 +14,14 @@ from functions.ingest.archive import Limits
 from functions.ingest.bundle import Bundle
 from functions.ingest.commit import commit_bundle
 from functions.ingest.shards import previous_shards
-from functions.ingest.submission import claim_run, run_id
+from functions.ingest.submission import bare_run, claim_run, run_id
 from shared.bucket import Bucket, Stored
 from shared.bus import Bus
 from shared.errors import NotFound, Reject, Retry, Unreachable
 from shared.events import Event, ObjectCreated
 from shared.function import function
-from shared.names import InboxKey, inbox_key
-from shared.pachyderm import Pachyderm, details, is_code
+from shared.names import InboxKey, PartKind, inbox_key
+from shared.pachyderm import Pachyderm, details, is_away
 from shared.progress import advance, reject
 from shared.runs import FINAL, Run, Runs
 from shared.settings import Settings
@@ -45,7 +45,11 @@ async def ingest(
 ) -> None:
     """Commits the object's bundle, once. What can't be a bundle ends its run `rejected`, with a sentence."""
     dropped = event.data
-    key = inbox_key(dropped.key)
+    try:
+        key = inbox_key(dropped.key)
+    except Reject as reason:
+        await _show(event, reason, pachyderm=pachyderm, runs=runs, bus=bus)
+        raise
     try:
         async with bucket.opened(dropped.bucket, dropped.key, etag=dropped.etag, version=dropped.version) as stored:
             run = await claim_run(event, key, stored, objects=await bus.objects(), runs=runs)
@@ -58,8 +62,8 @@ async def ingest(
         await _end_lost(event, key, gone, runs=runs, bus=bus)
     except Unreachable as away:
         raise Retry(away.message, after=_AWAY) from away
-    except grpc.RpcError as error:
-        if is_code(error, grpc.StatusCode.UNAVAILABLE):
+    except (grpc.RpcError, ConnectionError) as error:
+        if is_away(error):
             raise Retry(f"Pachyderm does not answer: {details(error)}", after=_AWAY) from error
         raise
 
@@ -104,6 +108,18 @@ async def _read(key: InboxKey, packed: Path, into: Path, *, pachyderm: Pachyderm
         )
     limits = Limits(settings.bundle_max_bytes, settings.bundle_max_entries)
     return await asyncio.to_thread(bundle.read, key, packed, into, limits)
+
+
+async def _show(event: Event[ObjectCreated], reason: Reject, *, pachyderm: Pachyderm, runs: Runs, bus: Bus) -> None:
+    """Makes a run of an object that lies where bundles do but has no bundle's name, so that somebody sees why not.
+
+    What lies elsewhere is nobody's bundle, and may be many files.
+    """
+    if reason.code == "bundle.name":
+        workspace, kind, *_ = event.data.key.split("/")
+        await ensure(pachyderm, bus, workspace)
+        run = await bare_run(run_id(event), event, cast("PartKind", kind), "", runs)
+        await reject(bus, runs, workspace, run.id, reason)
 
 
 async def _end_lost(event: Event[ObjectCreated], key: InboxKey, gone: NotFound, *, runs: Runs, bus: Bus) -> None:

@@ -8,7 +8,7 @@ from ulid import ULID
 from shared.bucket import Stored
 from shared.errors import NotFound
 from shared.events import Event, ObjectCreated
-from shared.names import InboxKey, is_run
+from shared.names import InboxKey, PartKind, is_run
 from shared.objects import Claim, Objects, object_id
 from shared.runs import Part, Run, Runs
 
@@ -28,7 +28,7 @@ async def claim_run(
     claim = await objects.claim(identity, Claim(workspace=key.workspace, run=own, event=event.id))
     if claim.event != event.id:
         return None
-    return submitted or await _bare(claim.run, event, key, runs)
+    return submitted or await bare_run(claim.run, event, key.kind, key.name, runs)
 
 
 def run_id(event: Event[ObjectCreated]) -> str:
@@ -36,6 +36,14 @@ def run_id(event: Event[ObjectCreated]) -> str:
     milliseconds = int(event.time.timestamp() * 1000)
     randomness = hashlib.sha256(event.data.identity().encode()).digest()[:10]
     return str(ULID.from_bytes(milliseconds.to_bytes(6, "big") + randomness)).lower()
+
+
+async def bare_run(run: str, event: Event[ObjectCreated], kind: PartKind, name: str, runs: Runs) -> Run:
+    """The run of this one object; made where it is not there."""
+    workspace, now = event.data.workspace, datetime.now(UTC)
+    part = Part(kind=kind, name=name, key=event.data.key, size=event.data.size)
+    made = Run(workspace=workspace, id=run, created=now, expected=(kind,), parts={kind: part}, times={"received": now})
+    return made if await runs.create(made) else await runs.get(workspace, run)
 
 
 async def _submission(path: str, key: InboxKey, metadata: dict[str, str], runs: Runs) -> Run | None:
@@ -58,9 +66,3 @@ async def _find(runs: Runs, workspace: str, run: str) -> Run | None:
         return await runs.get(workspace, run)
     except NotFound:
         return None
-
-
-async def _bare(run: str, event: Event[ObjectCreated], key: InboxKey, runs: Runs) -> Run:
-    part = Part(kind=key.kind, name=key.name, key=event.data.key, size=event.data.size)
-    made = Run(workspace=key.workspace, id=run, created=datetime.now(UTC), expected=(key.kind,), parts={key.kind: part})
-    return made if await runs.create(made) else await runs.get(key.workspace, run)

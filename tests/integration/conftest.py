@@ -16,10 +16,13 @@ import pytest
 import urllib3
 
 import shared.bucket
+import shared.pachyderm
 from deploy.apply import apply
 from shared.bucket import Bucket
 from shared.bus import Bus, connect
+from shared.pachyderm import Pachyderm
 from shared.settings import Settings
+from tests.integration.engine import Engine
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,23 @@ def bucket(store_settings: Settings) -> Iterator[Bucket]:
     connected.client.create_bucket(Bucket=store_settings.inbox_bucket)
     yield connected
     connected.close()
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """The embedded engine, shared: each test has its own project in it."""
+    started = Engine(tmp_path_factory.mktemp("pachd"))
+    started.start()
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+async def pachyderm(engine: Engine) -> AsyncIterator[Pachyderm]:
+    """A connection to the shared engine."""
+    connected = shared.pachyderm.connect(Settings(pachyderm_address=engine.address))
+    yield connected
+    await connected.close()
 
 
 def free_port() -> int:

@@ -1,6 +1,5 @@
 """Bundles are unpacked whatever their format, and refused with a code where they are hostile or broken."""
 
-import gzip
 import io
 import stat
 import tarfile
@@ -14,46 +13,10 @@ import zstandard
 from functions.ingest.archive import Limits, unpack
 from shared.bundles import Entry, bundle_id, tree_hash
 from shared.errors import Reject
+from tests.archives import FORMATS, make_tar, make_zip, special
 
 LIMITS = Limits(max_bytes=10_000_000, max_entries=100)
 FILES = {"Dockerfile": b"FROM python:3.11\n", "model/train": b"#!/usr/bin/env python\n", "model/empty": b""}
-
-
-def make_tar(files: dict[str, bytes], *extra: tarfile.TarInfo) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.size, info.mode, info.mtime, info.uid = len(content), 0o4755 if "train" in name else 0o600, 7, 99
-            tar.addfile(info, io.BytesIO(content))
-        for info in extra:
-            tar.addfile(info)
-    return buffer.getvalue()
-
-
-def make_zip(files: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            info = zipfile.ZipInfo(name)
-            info.compress_type = zipfile.ZIP_DEFLATED
-            info.external_attr = (stat.S_IFREG | (0o755 if "train" in name else 0o600)) << 16
-            archive.writestr(info, content)
-    return buffer.getvalue()
-
-
-def special(name: str, kind: bytes, link: str = "") -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.type, info.linkname = kind, link
-    return info
-
-
-FORMATS: dict[str, Callable[[dict[str, bytes]], bytes]] = {
-    "zip": make_zip,
-    "tar": make_tar,
-    "tar.gz": lambda files: gzip.compress(make_tar(files)),
-    "tar.zst": lambda files: zstandard.compress(make_tar(files)),
-}
 
 
 @pytest.fixture
