@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from functions.build.builder.interpreter import SETTINGS
 from functions.build.builder.uv import network
 from kaos.stack import probes
 from kaos.stack.home import Home, Secrets, write_text
@@ -222,7 +223,8 @@ def _serve(home: Home, ports: Ports, secrets: Secrets, answers: Probe) -> Server
 
 def _for_builder(home: Home, engine: Engine) -> dict[str, str]:
     """What the program of a build job finds in its environment. Where jobs have no sandbox, neither have builds."""
-    found = {"KAOS_IMAGES": str(home.images), **network(trusted=True)}
+    asked = {name: os.environ[name] for name in SETTINGS if name in os.environ}
+    found = {"KAOS_IMAGES": str(home.images), **network(trusted=True), **asked}
     if engine.runtime == "podman":
         found["KAOS_BUILD_ENGINE"] = "podman"
     elif engine.runtime == "plain" or (engine.runtime == "auto" and available(home.images)):

@@ -13,6 +13,9 @@ from functions.build.builder.dockerfile import refused
 from shared.errors import Reject
 from shared.images import digest_of
 
+# Variables that say where interpreters are, and whether one may stand in for another.
+SETTINGS = ("UV_PYTHON_INSTALL_DIR", "XDG_DATA_HOME", "PYENV_ROOT", "KAOS_BUILD_STRICT_PYTHON")
+
 _OFFICIAL = re.compile(
     r"(?:docker\.io/)?(?:library/)?python(?::(?P<version>[0-9.]+|latest)?(?:-?(?P<variant>[\w.-]+))?)?"
 )
