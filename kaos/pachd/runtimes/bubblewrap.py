@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Final
@@ -25,7 +24,6 @@ from shared.sandbox import Bind, Sandbox, start
 
 # A killed process leaves within milliseconds unless the disk it writes to hangs.
 _PATIENCE_SECONDS: Final = 1.5
-_POLL_SECONDS: Final = 0.002
 # Two short documents of JSON.
 _STATUS_BYTES: Final = 4096
 # Where libraries of many GPUs read how these are connected.
@@ -101,7 +99,7 @@ class Bubblewrap:
             ran = status.read().get("exit-code") is not None or ended.status <= 0 or ended.timed_out
         if not ran and not usage.out_of_memory:
             return not_started(str(last).removeprefix("bwrap: ").removeprefix("execvp "))
-        return exit_of(ended, usage, container.limits)
+        return exit_of(ended.status, usage, container.limits, timed_out=ended.timed_out)
 
     def _sandbox(self, container: Container, image: Image, own: Path) -> Sandbox:
         gpus = [self._gpus[index] for index in container.limits.gpus]
@@ -161,11 +159,19 @@ async def _kill(process: Process, cgroup: Cgroup, status: "_Status") -> None:
 
 async def _gone(first: int | None) -> bool:
     """Waits for the first process of the namespace, which is the last to leave it."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    with contextlib.suppress(ProcessLookupError):
-        while first is not None:
-            os.kill(first, 0)
-            if time.monotonic() > deadline:
-                return False
-            await asyncio.sleep(_POLL_SECONDS)
-    return True
+    if first is None:
+        return True
+    try:
+        descriptor = os.pidfd_open(first)
+    except ProcessLookupError:
+        return True
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_reader(descriptor, ended.set)
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            return await ended.wait()
+    except TimeoutError:
+        return False
+    finally:
+        asyncio.get_running_loop().remove_reader(descriptor)
+        os.close(descriptor)

@@ -7,15 +7,16 @@ from typing import Final
 
 import pynvml
 
+_DEV: Final = Path("/dev")
 # What every program that uses any GPU opens.
 _CONTROLS: Final = ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset")
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """One NVIDIA GPU: the number of its device file, and the name that CUDA knows it by whatever else is visible."""
+    """One NVIDIA GPU: its device file, and the name that CUDA knows it by whatever else is visible."""
 
-    minor: int
+    device: Path
     uuid: str
 
 
@@ -33,11 +34,11 @@ def installed() -> tuple[Gpu, ...]:
 
 def _describe(index: int) -> Gpu:
     handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-    return Gpu(int(pynvml.nvmlDeviceGetMinorNumber(handle)), str(pynvml.nvmlDeviceGetUUID(handle)))
+    return Gpu(_DEV / f"nvidia{pynvml.nvmlDeviceGetMinorNumber(handle)}", str(pynvml.nvmlDeviceGetUUID(handle)))
 
 
-def device_files(gpus: Sequence[Gpu], dev: Path = Path("/dev")) -> Iterator[Path]:
+def device_files(gpus: Sequence[Gpu]) -> Iterator[Path]:
     """The device files of these GPUs and of the driver; nothing for no GPU."""
-    if gpus:
-        yield from (dev / f"nvidia{gpu.minor}" for gpu in gpus)
-        yield from (dev / name for name in _CONTROLS if (dev / name).exists())
+    yield from (gpu.device for gpu in gpus)
+    for folder in {gpu.device.parent for gpu in gpus}:
+        yield from (folder / name for name in _CONTROLS if (folder / name).exists())

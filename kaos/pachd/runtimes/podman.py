@@ -73,8 +73,8 @@ class Podman:
             return not_started(str(last))
         # Podman's own word for it, OOMKilled, is wrong with version 1 of cgroups; nothing else sends this signal.
         killed = ended.status == KILLED and not ended.timed_out
-        told = exit_of(ended, Usage(None, None, int(killed)), container.limits)
-        return Exit(told.code, told.reason)
+        usage = Usage(None, None, int(killed))
+        return exit_of(ended.status, usage, container.limits, timed_out=ended.timed_out)
 
 
 def _remove(*containers: str) -> None:

@@ -5,7 +5,6 @@ import contextlib
 import os
 import resource
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
@@ -16,8 +15,6 @@ from kaos.pachd.runtimes.container import Output
 
 # The capacity of a pipe: what a process that has ended may have left in it.
 _PIPE_BYTES: Final = 1 << 16
-# What ru_maxrss counts in: kilobytes, but on macOS bytes.
-_MAXRSS_BYTES: Final = 1 if sys.platform == "darwin" else 1024
 
 Process = subprocess.Popen[bytes]
 # Starts the process with its stdin, and the descriptor that takes its stdout and stderr.
@@ -32,12 +29,14 @@ class NotStarted(Exception):
 
 @dataclass(frozen=True)
 class Ended:
-    """`status` is the exit code, or minus the signal. `peak` is that of the largest process, in bytes."""
+    """`status` is the exit code, or minus the signal. `cpu_seconds` are those of all processes that were waited for.
+
+    The kernel tells of memory too, but what it says of a process counts this one, which started it.
+    """
 
     status: int
     timed_out: bool
     cpu_seconds: float
-    peak: int
 
 
 async def supervise(start: Start, kill: Kill, *, stdin: bytes, output: Output, seconds: float | None) -> Ended:
@@ -59,12 +58,7 @@ async def supervise(start: Start, kill: Kill, *, stdin: bytes, output: Output, s
             rest = listener.close()
     if rest:
         output(rest)
-    return Ended(
-        status=status,
-        timed_out=not in_time,
-        cpu_seconds=usage.ru_utime + usage.ru_stime,
-        peak=usage.ru_maxrss * _MAXRSS_BYTES,
-    )
+    return Ended(status, timed_out=not in_time, cpu_seconds=usage.ru_utime + usage.ru_stime)
 
 
 class _Listener:
