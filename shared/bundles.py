@@ -7,6 +7,8 @@ from typing import Final
 
 # As many digits as people read: 7 hex digits are 28 bits, and the branch `b-<hash16>` tells the rare twins apart.
 SHORT_DIGITS: Final = 7
+# 16 hex digits are 64 bits: two bundles of one workspace meet by chance once in 2^32 bundles.
+_BRANCH_DIGITS: Final = 16
 
 
 @dataclass(frozen=True, order=True)
@@ -31,3 +33,8 @@ def tree_hash(entries: Iterable[Entry]) -> str:
 def bundle_id(name: str, tree: str) -> str:
     """`<name>:<hash7>`, as in `mnist:e23a2f1`."""
     return f"{name}:{tree[:SHORT_DIGITS]}"
+
+
+def content_branch(tree: str) -> str:
+    """The branch whose head holds the content of this tree hash, and nothing else: how Pachyderm is asked for it."""
+    return f"b-{tree[:_BRANCH_DIGITS]}"

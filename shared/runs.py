@@ -111,7 +111,9 @@ class Run(_Record):
     expected: tuple[PartKind, ...]
     parts: dict[PartKind, Part] = {}
     options: Options = Options()
+    author: str = ""  # who submitted it, by their own account
     force: bool = False  # train again what has been trained before
+    retry_of: str = ""  # the run whose failed trials, or failed build, this one does again
     fingerprint: str = ""  # of what it trains: see shared.trainings
     same_as: str = ""  # the earlier run that trained the same; then there is no job, and the models are that run's
     inputs: Inputs = Inputs()

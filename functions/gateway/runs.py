@@ -20,6 +20,7 @@ from shared.workspaces import ensure
 
 # S3 allows 1,024 bytes a key; the workspace, the kind, the run and three slashes take 78 at most.
 _MOST_FILENAME: Final = 200
+_MOST_AUTHOR: Final = 200
 
 
 class _Strict(BaseModel):
@@ -41,10 +42,15 @@ class OptionsWanted(Options):
 
 
 class Submission(_Strict):
-    """One run: what it brings, and what each of its trials may use of the machine."""
+    """One run: what it brings, what each of its trials may use of the machine, and who submits it.
+
+    `force` trains again what has been trained before.
+    """
 
     parts: list[PartWanted] = Field(min_length=1, max_length=len(PART_KINDS))
     options: OptionsWanted = OptionsWanted()
+    author: str = Field(default="", max_length=_MOST_AUTHOR)
+    force: bool = False
 
 
 class Submitted(BaseModel):
@@ -78,7 +84,7 @@ async def submit(
     Makes the workspace where there is none. Whether an upload ever comes is up to the caller: until then the run
     is shown as `received`.
     """
-    _check(submission, wired.settings)
+    check(submission, wired.settings)
     await ensure(wired.pachyderm, wired.bus, ws)
     run = _record(ws, submission)
     # Uploads first: where the object store is down there is no run that nobody can feed.
@@ -102,7 +108,8 @@ async def show(run: RunRecord) -> Run:
     return run
 
 
-def _check(submission: Submission, settings: Settings) -> None:
+def check(submission: Submission, settings: Settings) -> None:
+    """Raises Reject where these parts or options can make no run."""
     kinds = [part.kind for part in submission.parts]
     if len(set(kinds)) < len(kinds):
         raise Reject("run.parts", "A run takes one bundle of each kind: send each kind once.")
@@ -137,5 +144,7 @@ def _record(workspace: str, submission: Submission) -> Run:
         expected=tuple(parts),
         parts=parts,
         options=Options(**submission.options.model_dump()),
+        author=submission.author,
+        force=submission.force,
         times={"received": now},
     )

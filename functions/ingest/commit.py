@@ -19,13 +19,12 @@ from python_pachyderm.proto.v2.pfs import pfs_pb2
 from python_pachyderm.proto.v2.transaction import transaction_pb2
 
 from functions.ingest.bundle import Bundle
+from shared.bundles import content_branch
 from shared.errors import Retry
 from shared.names import PartKind
 from shared.pachyderm import ABANDONED, Pachyderm, commit_of, details, is_code
 from shared.runs import Part, Run, Runs
 
-# 16 hex digits are 64 bits: two bundles of one workspace meet by chance once in 2^32 bundles.
-_BRANCH_DIGITS: Final = 16
 # A quarter of the usual limit of 1,024 open files, for several uploads share it.
 _BATCH: Final = 256
 NEWEST: Final = "master"
@@ -57,7 +56,7 @@ async def commit_bundle(run: Run, kind: PartKind, bundle: Bundle, *, pachyderm: 
         await runs.update(run.workspace, run.id, note)
         if base is None:
             await pachyderm.call(lambda client: _upload(client, commit, bundle.files))
-        heads = [NEWEST] if base is not None else [NEWEST, _content_branch(bundle.tree)]
+        heads = [NEWEST] if base is not None else [NEWEST, content_branch(bundle.tree)]
         await pachyderm.call(lambda client: _finish(client, commit, heads))
     except Exception as error:
         match await pachyderm.call(lambda client: _close(client, run, kind, commit.id)):
@@ -94,7 +93,7 @@ def _close(client: Client, run: Run, kind: PartKind, commit: str) -> Literal["fi
 def _content(client: Client, workspace: str, kind: PartKind, tree: str) -> pfs_pb2.Commit | None:
     """A commit that holds this bundle already."""
     try:
-        head = client.inspect_branch(kind, _content_branch(tree), project_name=workspace).head
+        head = client.inspect_branch(kind, content_branch(tree), project_name=workspace).head
     except grpc.RpcError as error:
         if is_code(error, grpc.StatusCode.NOT_FOUND):
             return None
@@ -132,8 +131,3 @@ def _finish(client: Client, commit: pfs_pb2.Commit, heads: list[str]) -> None:
     branches = [pfs_pb2.Branch(repo=commit.branch.repo, name=name) for name in heads]
     moves = [pfs_pb2.CreateBranchRequest(branch=branch, head=commit) for branch in branches]
     client.batch_transaction([finish, *(transaction_pb2.TransactionRequest(create_branch=move) for move in moves)])
-
-
-def _content_branch(tree: str) -> str:
-    """The branch whose head holds this content, and nothing else."""
-    return f"b-{tree[:_BRANCH_DIGITS]}"

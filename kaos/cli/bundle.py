@@ -1,19 +1,15 @@
-"""What a user means by `-s`, `-d` and `-h`: the directory that is the bundle, its name, and the grid it spans."""
+"""What a user means by `-s`, `-d` and `-h`: the directory that is the bundle, its name, and what is to be tried."""
 
-import itertools
-import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from kaos.cli.pack import SKIPPED
 from kaos.cli.wire import PartKind
+from shared import grids
 from shared.errors import Reject
 from shared.names import bundle_name, strip_suffix
 
-# The gateway's own limit of a grid (functions/ingest): told here before anything is uploaded.
-TRIALS_MAX: Final = 10_000
 _REQUIRED: Final = (
     ("model", "bundle.no-model"),
     ("model/requirements.txt", "bundle.no-requirements"),
@@ -23,11 +19,12 @@ _REQUIRED: Final = (
 
 @dataclass(frozen=True)
 class Bundle:
-    """A part of a submission as it lies on this disk: a directory, or the file of hyperparameters."""
+    """A part of a submission as it lies on this disk: a directory, or the file of hyperparameters and their space."""
 
     kind: PartKind
     name: str
     path: Path
+    space: grids.Space | None = None
 
 
 def source(given: Path, name: str) -> Bundle:
@@ -57,32 +54,18 @@ def data(given: Path, name: str) -> Bundle:
     return Bundle("data", bundle_name(name or root.resolve().name), root)
 
 
-def params(given: Path) -> tuple[Bundle, dict[str, list[Any]]]:
-    """The file of hyperparameters, and its axes. Raises Reject `params.…`."""
-    try:
-        read = json.loads(given.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise Reject("params.malformed", f"{given} is not valid JSON: {error}.") from error
-    if not isinstance(read, dict):
-        raise Reject("params.malformed", f'{given} must hold a JSON object, like {{"degree": [3, 4]}}.')
-    axes = {name: value if isinstance(value, list) else [value] for name, value in read.items()}
-    for axis, values in axes.items():
-        if not values:
-            raise Reject("params.empty-axis", f"The list of {axis!r} is empty: give it a value or leave it out.")
-    count = trials(axes)
-    if count > TRIALS_MAX:
-        raise Reject("params.too-many", f"{given} spans {count:,} combinations; {TRIALS_MAX:,} are the most.")
-    return Bundle("params", bundle_name(strip_suffix(given.name)), given), axes
-
-
-def trials(axes: dict[str, list[Any]]) -> int:
-    """The number of combinations."""
-    return math.prod(len(values) for values in axes.values())
-
-
-def combinations(axes: dict[str, list[Any]], most: int) -> list[tuple[Any, ...]]:
-    """The first `most` combinations, in the order of the axes."""
-    return list(itertools.islice(itertools.product(*axes.values()), most))
+def params(given: Path, *, draw: int | None = None, seed: int = 0) -> Bundle:
+    """The file of hyperparameters, or `draw` of its combinations, chosen by `seed`. Raises Reject `params.…`."""
+    space = grids.read(given.read_bytes())
+    if draw is not None:
+        space = grids.draw(space, draw, seed)
+    if space.count > grids.TRIALS_MAX:
+        raise Reject(
+            "params.too-many",
+            f"{given} spans {space.count:,} combinations; {grids.TRIALS_MAX:,} are the most: "
+            "--search random --trials N draws some of them.",
+        )
+    return Bundle("params", bundle_name(strip_suffix(given.name)), given, space)
 
 
 def _only_folder(given: Path) -> Path | None:

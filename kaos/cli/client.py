@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 from kaos.cli import web
 from kaos.cli.state import Connection
-from kaos.cli.wire import Event, Line, Run, Submitted, Workspace
+from kaos.cli.wire import Event, Line, Preview, Run, Submitted, Workspace
 from shared.errors import Conflict, KaosError, NotFound, Reject, Unreachable
 
 _NOT_FOUND: Final = 404
@@ -46,9 +46,13 @@ class Client:
         """Makes it, or finds it there."""
         return cast("Workspace", self._call("PUT", _path(name)))
 
-    def submit(self, workspace: str, parts: list[dict[str, object]], options: Mapping[str, object]) -> Submitted:
-        """Announces a run: `parts` are of {kind, filename, size}."""
-        return cast("Submitted", self._call("POST", _path(workspace, "runs"), {"parts": parts, "options": options}))
+    def submit(self, workspace: str, submission: Mapping[str, object]) -> Submitted:
+        """Announces a run: {parts of {kind, filename, size}, options, author, force}."""
+        return cast("Submitted", self._call("POST", _path(workspace, "runs"), submission))
+
+    def dry_run(self, workspace: str, plan: Mapping[str, object]) -> Preview:
+        """What a submission would do: `plan` is one whose parts tell also {tree, trials}."""
+        return cast("Preview", self._call("POST", _path(workspace, "dry-run"), plan))
 
     def complete(self, run: Run, key: str, upload_id: str, etags: list[str]) -> None:
         """Joins the parts of an upload."""

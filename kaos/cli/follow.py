@@ -53,8 +53,7 @@ def outcome(run: Run) -> Iterator[str]:
     """How a run ended: its models with their metrics, or the reason why there are none."""
     took = terminal.duration(runs.seconds(run))
     if runs.succeeded(run):
-        skipped = ": nothing new to train, the models are those of an earlier run" if run["train"]["skipped"] else ""
-        yield f"{click.style('✔', fg='green')} Run {run['id']} succeeded in {took}{skipped}"
+        yield f"{click.style('✔', fg='green')} Run {run['id']} succeeded in {took}{safe(_nothing_new(run))}"
     else:
         reason = f": {run['error']['message']} [{run['error']['code']}]" if run["error"] else ""
         yield f"{click.style('✘', fg='red')} Run {run['id']} {run['state']} after {took}{safe(reason)}"
@@ -67,6 +66,14 @@ def outcome(run: Run) -> Iterator[str]:
         yield f"  … and {len(models) - _MODELS_SHOWN} more"
     if models:
         yield f"  All: kaos train info -r {run['id']}   Download: kaos train get -r {run['id']}"
+
+
+def _nothing_new(run: Run) -> str:
+    if run["same_as"]:
+        model = next((trial["model"] for trial in run["trials"] if trial["model"]), "none")
+        more = f" and {len(run['trials']) - 1} more" if len(run["trials"]) > 1 else ""
+        return f": already trained: run {run['same_as']}, model {model}{more} (--force trains again)"
+    return ": nothing new to train, Pachyderm has had every trial done" if run["train"]["skipped"] else ""
 
 
 def _happenings(gateway: Client, run: Run, *, raw: bool) -> Iterator[_Told]:

@@ -67,12 +67,21 @@ def _summary(run: Run, metrics: list[str]) -> None:
         "Job ID": run["train"]["job"] or "-",
         "Submitted": terminal.clock(run["created"]),
         "Process time": terminal.duration(runs.seconds(run)),
-        "State": run["state"] + (" (nothing new to train)" if run["train"]["skipped"] else ""),
+        "State": run["state"] + _nothing_new(run),
+        "Author": run["author"],
         "Available metrics": ", ".join(metrics) or "-",
     }
+    if run["retry_of"]:
+        facts["Retry of"] = run["retry_of"]
     if run["error"]:
         facts["Reason"] = f"{run['error']['message']} [{run['error']['code']}]"
     terminal.facts(facts)
+
+
+def _nothing_new(run: Run) -> str:
+    if run["same_as"]:
+        return f" (already trained: run {run['same_as']})"
+    return " (nothing new to train)" if run["train"]["skipped"] else ""
 
 
 def _stages(run: Run) -> None:

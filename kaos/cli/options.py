@@ -1,5 +1,6 @@
 """The options that several commands share, and what they mean: which stack, which workspace, which run."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -18,6 +19,12 @@ RUNS_MAX: Final = 1000
 _RUN_ID_LENGTH: Final = 26
 
 in_workspace = click.option("-w", "--workspace", default="", help="Workspace; else the one that is set.")
+as_author = click.option(
+    "--author",
+    envvar="KAOS_AUTHOR",
+    default=lambda: _author(),  # noqa: PLW0108  # defined below
+    help="Who submits it; else $KAOS_AUTHOR, or you on this machine.",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Write JSON for programs.")
 
 
@@ -68,6 +75,17 @@ def remember_rows(workspace: str, runs: list[str] | None) -> None:
     else:
         known.runs[workspace] = runs
     state.write(folder, known)
+
+
+def _author() -> str:
+    import getpass
+    import socket
+
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # a container whose user has no name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
 
 
 def _by_job(runs: list[Run], workspace: str, wanted: str) -> Run:

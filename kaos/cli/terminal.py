@@ -15,6 +15,7 @@ _ESCAPES = _CONTROL | _BIDI | _SEPARATORS
 
 _MINUTE = 60
 _HOUR = 3600
+_KILO = 1000
 _GAP = "  "
 
 
@@ -49,6 +50,15 @@ def duration(seconds: float) -> str:
     if whole < _HOUR:
         return f"{whole // _MINUTE} m {whole % _MINUTE:02} s"
     return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE:02} m"
+
+
+def amount(size: int) -> str:
+    """`512 B`, `1.5 kB`, `3.2 GB`."""
+    value, units = float(size), iter(("B", "kB", "MB", "GB", "TB"))
+    unit = next(units)
+    while value >= _KILO and (larger := next(units, "")):
+        value, unit = value / _KILO, larger
+    return f"{size} B" if unit == "B" else f"{value:.1f} {unit}"
 
 
 def facts(found: Mapping[str, str]) -> None:

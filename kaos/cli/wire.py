@@ -60,12 +60,19 @@ class Failure(TypedDict):
 
 
 class Run(TypedDict):
-    """One submission followed through all stages. `times`: state → when it was entered."""
+    """One submission followed through all stages. `times`: state → when it was entered.
+
+    `same_as` is the earlier run whose models it has, where there was nothing to train; `retry_of` the one it repeats.
+    """
 
     workspace: str
     id: str
     state: str
     created: str
+    author: str
+    force: bool
+    retry_of: str
+    same_as: str
     expected: list[PartKind]
     parts: dict[PartKind, Part]
     inputs: Inputs
@@ -99,6 +106,27 @@ class Submitted(TypedDict):
 
     run: Run
     uploads: list[Upload]
+
+
+class PartSeen(TypedDict):
+    """A bundle of a dry run; `cached`: the workspace holds its content already."""
+
+    kind: PartKind
+    bundle: str
+    size: int
+    cached: bool
+
+
+class Preview(TypedDict):
+    """What a run would do: `image` is build, built, newest or missing; `done` of the `trials` are done already."""
+
+    workspace_exists: bool
+    parts: list[PartSeen]
+    inputs: Inputs
+    image: str
+    trials: int
+    done: int
+    same_as: str
 
 
 class Workspace(TypedDict):

@@ -38,6 +38,10 @@ def record(number: int = 1, state: str = "received", **fields: Any) -> dict[str,
         "expected": ["source", "data"],
         "parts": {},
         "options": {},
+        "author": "ada@engine",
+        "force": False,
+        "retry_of": "",
+        "same_as": "",
         "inputs": {"source": "mnist:e23a2f1", "data": "features:9fd9d03", "params": "", "image": "mnist@sha256:1"},
         "build": job(),
         "train": job(),
@@ -73,6 +77,8 @@ class Gateway:
     events: list[dict[str, Any]] = field(default_factory=list)
     tars: dict[str, bytes] = field(default_factory=dict)
     becomes: dict[str, Any] = field(default_factory=lambda: {"state": "received"})
+    preview: dict[str, Any] = field(default_factory=dict)
+    plans: list[dict[str, Any]] = field(default_factory=list)
     part_size: int = 0
     refusals: list[tuple[int, str]] = field(default_factory=list)
     break_off: Counter[str] = field(default_factory=Counter)
@@ -155,6 +161,9 @@ class _Handler(BaseHTTPRequestHandler):
             return self._json({"version": "0.1.0", "nats_url": "", "s3_endpoint": "", "inbox_bucket": "kaos-inbox"})
         if path == "/v1/workspaces":
             return self._json({"workspaces": list(gateway.workspaces.values())})
+        if path.endswith("/dry-run"):
+            gateway.plans.append(json.loads(body))
+            return self._json(gateway.preview)
         match = re.fullmatch(r"/v1/workspaces/([^/]+)(?:/(runs|events)(?:/([^/]+)(?:/(\w+)(?:/(\w+))?)?)?)?", path)
         assert match, path
         name, what, run, below, leaf = match.groups()

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -89,6 +90,48 @@ def test_params_are_shown_as_a_table_and_sent_as_they_are(gateway: Gateway, call
 
     assert "HYPERPARAMS (6 combinations)" in result.out
     assert gateway.stored[f"mnist/params/{run_id(1)}/grid.json"] == params.read_bytes()
+
+
+def test_a_random_search_sends_the_combinations_it_drew_and_the_same_ones_for_a_seed(
+    gateway: Gateway, call: Call, tmp_path: Path
+) -> None:
+    params = tmp_path / "grid.json"
+    params.write_text(json.dumps({name: list(range(1000)) for name in "abcdef"}))
+    search = ("train", "deploy", "-h", params, "-w", "mnist", "--search", "random", "--trials", "5", "--seed")
+
+    first, again, other = (call(*search, seed) for seed in ("1", "1", "2"))
+
+    assert "HYPERPARAMS (5 combinations)" in first.out
+    sent = [gateway.stored[f"mnist/params/{run_id(number)}/grid.json"] for number in (1, 2, 3)]
+    assert sent[0] == sent[1] != sent[2]
+    assert [len(combination) for combination in json.loads(sent[0])] == [6] * 5
+    assert again.code == other.code == 0
+
+
+@pytest.mark.parametrize(
+    "options", [("--search", "random"), ("--trials", "3"), ("--search", "random", "--trials", "0")]
+)
+def test_half_a_random_search_is_wrong_use(
+    gateway: Gateway, call: Call, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    params = tmp_path / "grid.json"
+    params.write_text('{"a": [1, 2]}')
+
+    assert call("train", "deploy", "-h", params, *options).code == 2
+    assert gateway.queries == []
+
+
+def test_who_submits_and_whether_by_force_is_sent(
+    gateway: Gateway, call: Call, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call("train", "deploy", "-d", data, "-w", "mnist")
+    call("train", "deploy", "-d", data, "-w", "mnist", "--force", "--author", "Ada")
+    monkeypatch.setenv("KAOS_AUTHOR", "Grace")
+    call("train", "deploy", "-d", data, "-w", "mnist")
+
+    told = [(submission["author"], submission["force"]) for submission in gateway.submissions]
+    assert re.fullmatch(r"[^@]+@[^@]+", told[0][0])
+    assert told[1:] == [("Ada", True), ("Grace", False)]
 
 
 @pytest.mark.parametrize(
@@ -266,6 +309,17 @@ def test_follow_of_a_run_that_fails_exits_1_and_says_why(finished: Gateway, call
 
     assert result.code == 1
     assert "The script ended with code 1. [train.exit]" in result.out
+
+
+def test_follow_of_what_was_trained_before_names_the_run_and_its_model(
+    finished: Gateway, call: Call, data: Path
+) -> None:
+    finished.becomes |= {"same_as": run_id(7)}
+
+    result = call("train", "deploy", "-d", data, "-w", "mnist", "--follow")
+
+    assert f"already trained: run {run_id(7)}, model e23a2f1_9fd9d03:cebf65 (--force trains again)" in result.out
+    assert f"already trained: run {run_id(7)}" in call("train", "info", "-w", "mnist", "-r", run_id(1)).out
 
 
 def test_follow_says_what_a_run_waits_for(finished: Gateway, call: Call, data: Path) -> None:

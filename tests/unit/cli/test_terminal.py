@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaos.cli.terminal import duration, safe
+from kaos.cli.terminal import amount, duration, safe
 
 
 @given(st.text(st.characters(codec=None)))
@@ -28,3 +28,11 @@ def test_plain_text_stays_as_it_is(text: str) -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (3_200_000_000, "3.2 GB"), (10**18, "1000000.0 TB")],
+)
+def test_amounts(size: int, text: str) -> None:
+    assert amount(size) == text

@@ -13,6 +13,7 @@ ROUTES = [
     ("PUT", "/v1/workspaces/mnist"),
     ("GET", "/v1/workspaces/mnist"),
     ("POST", "/v1/workspaces/mnist/runs"),
+    ("POST", "/v1/workspaces/mnist/dry-run"),
     ("GET", "/v1/workspaces/mnist/runs"),
     ("GET", f"/v1/workspaces/mnist/runs/{RUN}"),
     ("POST", f"/v1/workspaces/mnist/runs/{RUN}/uploads"),
@@ -114,6 +115,25 @@ PART = {"kind": "source", "filename": "mnist.zip", "size": 1}
 )
 async def test_a_submission_that_cannot_become_a_run_leaves_nothing(ask: Any, body: object, code: str) -> None:
     answer = await ask("POST", "/v1/workspaces/mnist/runs", json.dumps(body).encode(), token="Bearer open")
+    assert (answer.status, answer.code) == (400, code)
+
+
+PLANNED = PART | {"tree": "e" * 64}
+
+
+@pytest.mark.parametrize(
+    ("part", "code"),
+    [
+        (PART, "request.invalid"),
+        (PLANNED | {"tree": "e" * 63}, "request.invalid"),
+        (PLANNED | {"trials": ["3"]}, "request.invalid"),
+        (PLANNED | {"trials": ["e" * 64] * 10_001}, "request.invalid"),
+        (PLANNED | {"filename": "../x.zip"}, "bundle.name"),
+    ],
+)
+async def test_a_dry_run_is_refused_where_the_run_would_be(ask: Any, part: object, code: str) -> None:
+    body = json.dumps({"parts": [part]}).encode()
+    answer = await ask("POST", "/v1/workspaces/mnist/dry-run", body, token="Bearer open")
     assert (answer.status, answer.code) == (400, code)
 
 

@@ -39,6 +39,8 @@ def test_a_value_named_twice_is_one_trial_and_no_axes_are_one_too() -> None:
     [
         (b"", "params.malformed"),
         (b"[1]", "params.malformed"),
+        (b"[]", "params.malformed"),
+        (b'[{"a": 1}, 2]', "params.malformed"),
         (b"\xff", "params.malformed"),
         (b'{"a": NaN}', "params.malformed"),
         (b'{"a": 1e999}', "params.malformed"),
@@ -46,7 +48,7 @@ def test_a_value_named_twice_is_one_trial_and_no_axes_are_one_too() -> None:
         (b'{"a": ' + b"9" * 5000 + b"}", "params.malformed"),
         (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "params.malformed"),
         (b'{"a": "\\ud800"}', "params.malformed"),
-        (b'{"a": "' + b"x" * (1 << 20) + b'"}', "params.malformed"),
+        (b'{"a": "' + b"x" * (8 << 20) + b'"}', "params.malformed"),
         (b'{"a": []}', "params.empty-axis"),
         (json.dumps({name: list(range(100)) for name in "abc"}).encode(), "params.too-many"),
     ],

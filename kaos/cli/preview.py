@@ -1,0 +1,66 @@
+"""`kaos train deploy --dry-run`: what a deploy would upload, build and train."""
+
+import json
+from typing import Any, Final
+
+import click
+
+from kaos.cli import terminal
+from kaos.cli.client import Client
+from kaos.cli.submission import Part
+from kaos.cli.wire import Preview
+
+_IMAGE: Final = {
+    "build": "would be built",
+    "built": "is built already",
+    "newest": "the workspace's newest, {source}",
+    "missing": "missing: the run would wait for -s SOURCE_DIR",
+}
+
+
+def show(
+    gateway: Client, workspace: str, parts: list[Part], options: dict[str, Any], *, force: bool, as_json: bool
+) -> None:
+    """Asks the gateway and tells; uploads and changes nothing."""
+    wanted = [
+        {
+            "kind": part.kind,
+            "filename": part.path.name,
+            "size": part.size,
+            "tree": part.tree,
+            "trials": sorted(set(part.trials)),
+        }
+        for part in parts
+    ]
+    found = gateway.dry_run(workspace, {"parts": wanted, "options": options, "force": force})
+    if as_json:
+        click.echo(json.dumps({"workspace": workspace, **found, "upload_bytes": sum(part.size for part in parts)}))
+    else:
+        _tell(workspace, found)
+
+
+def _tell(workspace: str, found: Preview) -> None:
+    if not found["workspace_exists"]:
+        terminal.done(f"Workspace {workspace} would be made")
+    rows = [
+        (part["kind"], f"/{part['bundle']}", terminal.amount(part["size"]), "yes" if part["cached"] else "no")
+        for part in found["parts"]
+    ]
+    terminal.table("DRY RUN", ("bundle", "id", "upload", "in the workspace already"), rows)
+    inputs = found["inputs"]
+    click.echo()
+    terminal.facts(
+        {
+            "Upload": terminal.amount(sum(part["size"] for part in found["parts"])),
+            "Image": _IMAGE[found["image"]].format(source=f"/{inputs['source']}"),
+            "Data": f"/{inputs['data']}" if inputs["data"] else "missing: the run would wait for -d DATA_DIR",
+            "Trials": _trials(found),
+        }
+    )
+
+
+def _trials(found: Preview) -> str:
+    count, done = found["trials"], found["done"]
+    if found["same_as"]:
+        return f"none to train: run {found['same_as']} has trained the same (--force trains again)"
+    return f"{count - done} to train" + (f", {done} done already" if done else "")

@@ -1,0 +1,96 @@
+"""Packs the bundles of a submission, announces the run, and uploads them."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import click
+
+from kaos.cli import pack, upload
+from kaos.cli.bundle import Bundle
+from kaos.cli.client import Client
+from kaos.cli.wire import PartKind, Run
+from shared import grids
+from shared.bundles import Entry, bundle_id, tree_hash
+from shared.grids import Listed
+
+# Ingest refuses what unpacks to more than 200 times its size, which is how a bomb looks. Honest data that is mostly
+# zeros looks the same, and travels as it is.
+_MOST_RATIO: Final = 100
+
+
+@dataclass(frozen=True)
+class Part:
+    """A bundle as it will be sent: its file, and the hash that ingest will find. `trials`: digests of combinations."""
+
+    kind: PartKind
+    name: str
+    path: Path
+    tree: str
+    trials: tuple[str, ...] = ()
+
+    @property
+    def identity(self) -> str:
+        """The bundle's id."""
+        return bundle_id(self.name, self.tree)
+
+    @property
+    def size(self) -> int:
+        """Bytes to upload."""
+        return self.path.stat().st_size
+
+
+def prepare(bundle: Bundle, folder: Path) -> Part:
+    """Writes the file that will be uploaded into `folder`. Raises Reject `bundle.…` or `params.…`."""
+    return _params(bundle, folder) if bundle.space is not None else _directory(bundle, folder)
+
+
+def submit(gateway: Client, workspace: str, parts: list[Part], more: Mapping[str, object]) -> Run:
+    """Announces the run and uploads its parts; `more` are the submission's other fields."""
+    wanted = [{"kind": part.kind, "filename": part.path.name, "size": part.size} for part in parts]
+    submitted = gateway.submit(workspace, {"parts": wanted, **more})
+    run, paths = submitted["run"], {part.kind: part.path for part in parts}
+    for target in submitted["uploads"]:
+        path = paths[target["kind"]]
+        with _bar(f"Uploading {target['kind']} bundle", path.stat().st_size) as advance:
+            etags = upload.put(target, path, advance)
+        if target["multipart"] is not None:
+            gateway.complete(run, target["key"], target["multipart"]["upload_id"], etags)
+    return run
+
+
+def _directory(bundle: Bundle, folder: Path) -> Part:
+    found = pack.files(bundle.path)
+    total = sum(path.stat().st_size for _, path in found)
+    kind = folder / bundle.kind
+    kind.mkdir()
+    with _bar(f"Compressing {bundle.kind} bundle", total) as advance:
+        packed = pack.pack(found, kind / f"{bundle.name}.tar.zst", advance, compress=True)
+    if packed.unpacked > _MOST_RATIO * packed.path.stat().st_size:
+        packed = pack.pack(found, kind / f"{bundle.name}.tar", lambda _: None, compress=False)
+    return Part(bundle.kind, bundle.name, packed.path, packed.tree)
+
+
+def _params(bundle: Bundle, folder: Path) -> Part:
+    """A grid as the user wrote it; chosen combinations as a list of them."""
+    space = bundle.space
+    assert space is not None
+    path = folder / f"{bundle.name}.json"
+    path.write_bytes(grids.canonical([*space.combinations]) if isinstance(space, Listed) else bundle.path.read_bytes())
+    found = grids.expand(space)
+    digests = {name: grids.digest_of(content) for name, content in found.items()}
+    tree = tree_hash(Entry(name, False, digests[name], len(content)) for name, content in found.items())
+    return Part(bundle.kind, bundle.name, path, tree, tuple(digests.values()))
+
+
+@contextmanager
+def _bar(label: str, total: int) -> Iterator[upload.Advance]:
+    """A progress bar, on a terminal; elsewhere nothing."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    with click.progressbar(length=total, label=f"{label:<26}", file=sys.stderr) as bar:
+        yield bar.update
