@@ -66,12 +66,31 @@ async def run(settings: Settings, parts: Sequence[str], *, declare: Declare | No
 
     `declare` makes what the functions expect to find, where no deployment has done so.
     """
+    for part in parts:
+        _load(part)
     try:
         async with _connected(settings, declare) as services:
             return 0 if await serve(services, parts, until=shutdown.told()) else 1
     except KaosError as error:
         log.error(error.code, message=error.message)  # noqa: TRY400  # the sentence is the whole story
         return 1
+
+
+def _load(part: str) -> None:
+    """Imports what this process runs, and only that; before it connects, since nobody hears from it meanwhile."""
+    match part:
+        case "gateway":
+            import_module("functions.gateway.app")
+            import_module("functions.gateway.server")
+        case "relay":
+            import_module("functions.relay")
+        case _:
+            _functions(part)
+
+
+def _functions(part: str) -> tuple[Function, ...]:
+    found: tuple[Function, ...] = import_module(f"functions.{part}").FUNCTIONS
+    return found
 
 
 @contextlib.asynccontextmanager
@@ -107,7 +126,6 @@ async def serve(services: Services, parts: Sequence[str], *, until: asyncio.Even
 
 
 def _works(part: str, services: Services) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
-    # Imported here, since a process has no use for the functions that it does not run.
     if part == "gateway":
         yield part, _serve_gateway(services)
     elif part == "relay":
@@ -119,7 +137,7 @@ def _works(part: str, services: Services) -> Iterator[tuple[str, Coroutine[Any, 
             relay.keep_sweeping(bus=named, bucket=services.bucket, runs=services.runs, settings=services.settings),
         )
     else:
-        for function in import_module(f"functions.{part}").FUNCTIONS:
+        for function in _functions(part):
             yield f"{part}.{function.name}", _consume(function, part, services)
 
 

@@ -102,6 +102,7 @@ def _use(home: "Home") -> None:
     """Makes the stack that has just come up the one of later commands, and tells where it is."""
     from kaos.stack import record
     from kaos.stack.home import secrets_of
+    from kaos.stack.status import runtime_of
 
     known = record.read(home)
     assert known is not None, "the supervisor writes it before it says that it is ready"
@@ -109,6 +110,8 @@ def _use(home: "Home") -> None:
     slowest = max(each.seconds_to_answer for each in known.servers.values())
     took = ", ".join(f"{name} {each.seconds_to_answer:.2f} s" for name, each in known.servers.items())
     terminal.done(f"kaos is up at {known.endpoint} after {terminal.duration(slowest)} ({took}).")
+    if runtime := runtime_of(home):
+        click.echo(f"  {terminal.safe(runtime)}")
     click.echo(f"  State and logs: {terminal.safe(str(home.root))}")
     click.echo("  `kaos status` tells how it is; `kaos status --credentials`, how your own S3 and NATS clients get in.")
 

@@ -30,7 +30,6 @@ class Record:
     pid: int
     started: float
     ports: Ports
-    runtime: str
     servers: Mapping[str, ServerRecord]
 
     @property
@@ -39,12 +38,12 @@ class Record:
         return f"http://{HOST}:{self.ports.gateway}"
 
 
-def write(home: Home, *, started: float, ports: Ports, runtime: str, watched: Sequence[Watched]) -> None:
+def write(home: Home, *, started: float, ports: Ports, watched: Sequence[Watched]) -> None:
     """Replaces the record."""
     servers = {each.server.name: asdict(_server(each)) for each in watched}
     write_json(
         home.record,
-        {"pid": os.getpid(), "started": started, "ports": asdict(ports), "runtime": runtime, "servers": servers},
+        {"pid": os.getpid(), "started": started, "ports": asdict(ports), "servers": servers},
     )
 
 
@@ -56,7 +55,6 @@ def read(home: Home) -> Record | None:
             pid=int(found["pid"]),
             started=float(found["started"]),
             ports=Ports(**found["ports"]),
-            runtime=str(found["runtime"]),
             servers={str(name): _known(told) for name, told in found["servers"].items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError):

@@ -1,6 +1,8 @@
 """How the stack is right now: asks every server, and looks at its process."""
 
 import asyncio
+import contextlib
+import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +39,7 @@ class ServerStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """The whole stack. `well`: every server answers; `pid` is the supervisor's."""
+    """The whole stack. `well`: every server answers; `pid`: the supervisor; `runtime`: how jobs are isolated."""
 
     well: bool
     endpoint: str
@@ -62,7 +64,7 @@ async def look(home: Home) -> Status | None:
         pid=pid,
         seconds=time.time() - known.started,
         home=str(home.root),
-        runtime=known.runtime,
+        runtime=runtime_of(home),
         ports=known.ports,
         servers=servers,
     )
@@ -81,6 +83,19 @@ async def _look(home: Home, name: str, known: ServerRecord, answers: Probe) -> S
         restarts=known.restarts,
         trouble=_trouble(home, name, state, known),
     )
+
+
+def runtime_of(home: Home) -> str:
+    """How jobs are isolated: the engine says it with its address, in one line of JSON, whenever it is ready."""
+    try:
+        lines = home.log("pachd").read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    for line in reversed(lines):
+        if line.startswith('{"address"'):
+            with contextlib.suppress(ValueError):
+                return str(json.loads(line).get("how", ""))
+    return ""
 
 
 def _trouble(home: Home, name: str, state: str, known: ServerRecord) -> str:

@@ -47,7 +47,7 @@ async def _up(home: Home, options: Options, ready: Callable[[Home], None], tell:
 
     def write() -> None:
         with contextlib.suppress(OSError):  # a full disk must not end what runs
-            record.write(home, started=started, ports=chosen, runtime=options.engine.runtime, watched=watched)
+            record.write(home, started=started, ports=chosen, watched=watched)
 
     def on_ready() -> None:
         write()
