@@ -8,7 +8,8 @@ waits for another, nor one run for another: each commits on a branch named after
 
 import itertools
 import json
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Final, Literal
@@ -25,8 +26,10 @@ from shared.names import PartKind
 from shared.pachyderm import ABANDONED, Pachyderm, commit_of, details, is_code
 from shared.runs import Part, Run, Runs
 
-# A quarter of the usual limit of 1,024 open files, for several uploads share it.
-_BATCH: Final = 256
+# Pachyderm keeps the list of a request's files in memory: at 1 KiB each, 2 MiB.
+_BATCH: Final = 2_000
+# The client would send 19 MiB a message, and hold several copies of it. Larger pieces than this are no faster.
+_PIECE_BYTES: Final = 1 << 20
 NEWEST: Final = "master"
 # An attempt that was overtaken is not over for good: the one that overtook it may die. Three heartbeats of that one
 # fit in here, and the first of them already takes this delay back (deploy/nats.toml: ack_wait).
@@ -116,13 +119,30 @@ def _start(client: Client, run: Run, kind: PartKind, bundle: str, base: pfs_pb2.
 
 
 def _upload(client: Client, commit: pfs_pb2.Commit, files: list[tuple[str, Path]]) -> None:
-    """Adds the files, a batch at a time: the client holds every file of a request open until it is sent."""
+    """Adds the files, a batch at a time."""
     remaining = iter(files)
     while batch := list(itertools.islice(remaining, _BATCH)):
-        with ExitStack() as opened, client.modify_file_client(commit) as uploads:
+        with client.modify_file_client(commit) as uploads:
             for path, content in batch:
                 # From a file object: from a path, the client would send a message for every line.
-                uploads.put_file_from_fileobj(path, opened.enter_context(content.open("rb")))
+                uploads.put_file_from_fileobj(path, _Content(content))
+
+
+class _Content:
+    """What the client takes for an open file: open only while it is being sent, and read in small pieces."""
+
+    def __init__(self, path: Path) -> None:
+        self._pieces = _pieces(path)
+
+    def read(self, _: int) -> bytes:
+        """The next piece; nothing at the end."""
+        return next(self._pieces, b"")
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE_BYTES):
+            yield piece
 
 
 def _finish(client: Client, commit: pfs_pb2.Commit, heads: list[str]) -> None:

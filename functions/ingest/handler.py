@@ -25,7 +25,6 @@ from shared.pachyderm import Pachyderm, details, is_away
 from shared.progress import advance, reject
 from shared.runs import FINAL, Run, Runs
 from shared.settings import Settings
-from shared.workspaces import ensure
 
 # A store or a Pachyderm that restarts is no fault of the bundle, and no attempt: five of those are soon used up.
 _AWAY: Final = timedelta(seconds=2)
@@ -52,11 +51,10 @@ async def ingest(
         raise
     try:
         async with bucket.opened(dropped.bucket, dropped.key, etag=dropped.etag, version=dropped.version) as stored:
-            run = await claim_run(event, key, stored, objects=await bus.objects(), runs=runs)
+            run = await claim_run(event, key, stored, pachyderm=pachyderm, runs=runs, bus=bus)
             if run is None:
                 log.debug("object.claimed-already", key=dropped.key)
                 return
-            await ensure(pachyderm, bus, key.workspace)
             await _ingest(key, stored, run, pachyderm=pachyderm, runs=runs, bus=bus, bucket=bucket, settings=settings)
     except NotFound as gone:
         await _end_lost(event, key, gone, runs=runs, bus=bus)
@@ -117,8 +115,7 @@ async def _show(event: Event[ObjectCreated], reason: Reject, *, pachyderm: Pachy
     """
     if reason.code == "bundle.name":
         workspace, kind, *_ = event.data.key.split("/")
-        await ensure(pachyderm, bus, workspace)
-        run = await bare_run(run_id(event), event, cast("PartKind", kind), "", runs)
+        run = await bare_run(run_id(event), event, cast("PartKind", kind), "", pachyderm=pachyderm, runs=runs, bus=bus)
         await reject(bus, runs, workspace, run.id, reason)
 
 

@@ -6,15 +6,18 @@ from datetime import UTC, datetime
 from ulid import ULID
 
 from shared.bucket import Stored
+from shared.bus import Bus
 from shared.errors import NotFound
 from shared.events import Event, ObjectCreated
 from shared.names import InboxKey, PartKind, is_run
-from shared.objects import Claim, Objects, object_id
+from shared.objects import Claim, object_id
+from shared.pachyderm import Pachyderm
 from shared.runs import Part, Run, Runs
+from shared.workspaces import ensure
 
 
 async def claim_run(
-    event: Event[ObjectCreated], key: InboxKey, stored: Stored, *, objects: Objects, runs: Runs
+    event: Event[ObjectCreated], key: InboxKey, stored: Stored, *, pachyderm: Pachyderm, runs: Runs, bus: Bus
 ) -> Run | None:
     """The run that this event is to ingest the object for; None where another event told of the object before.
 
@@ -25,10 +28,12 @@ async def claim_run(
     submitted = await _submission(dropped.key, key, stored.metadata, runs)
     identity = object_id(dropped.bucket, dropped.key, within=key, etag=stored.etag, modified=stored.modified)
     own = submitted.id if submitted else run_id(event)
-    claim = await objects.claim(identity, Claim(workspace=key.workspace, run=own, event=event.id))
+    claim = await (await bus.objects()).claim(identity, Claim(workspace=key.workspace, run=own, event=event.id))
     if claim.event != event.id:
         return None
-    return submitted or await bare_run(claim.run, event, key.kind, key.name, runs)
+    if submitted is not None:
+        return submitted
+    return await bare_run(claim.run, event, key.kind, key.name, pachyderm=pachyderm, runs=runs, bus=bus)
 
 
 def run_id(event: Event[ObjectCreated]) -> str:
@@ -38,9 +43,12 @@ def run_id(event: Event[ObjectCreated]) -> str:
     return str(ULID.from_bytes(milliseconds.to_bytes(6, "big") + randomness)).lower()
 
 
-async def bare_run(run: str, event: Event[ObjectCreated], kind: PartKind, name: str, runs: Runs) -> Run:
-    """The run of this one object; made where it is not there."""
+async def bare_run(
+    run: str, event: Event[ObjectCreated], kind: PartKind, name: str, *, pachyderm: Pachyderm, runs: Runs, bus: Bus
+) -> Run:
+    """The run of this one object; made where it is not there, and before it its workspace."""
     workspace, now = event.data.workspace, datetime.now(UTC)
+    await ensure(pachyderm, bus, workspace)
     part = Part(kind=kind, name=name, key=event.data.key, size=event.data.size)
     made = Run(workspace=workspace, id=run, created=now, expected=(kind,), parts={kind: part}, times={"received": now})
     return made if await runs.create(made) else await runs.get(workspace, run)

@@ -1,8 +1,12 @@
 """Ingest over a real object store, a real NATS and the embedded engine; each test has a workspace of its own."""
 
 import asyncio
+import os
 import secrets
+import sys
 import time
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +22,8 @@ from shared.names import PartKind, strip_suffix, submission_key
 from shared.pachyderm import Pachyderm, commit_of
 from shared.runs import Part, Run, Runs
 from shared.settings import Settings
+from shared.workspaces import ensure
+from tests.integration.engine import Engine
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,7 @@ class Inbox:
 
     async def submit(self, **filenames: str) -> Run:
         """As the gateway records a submission of these kinds."""
+        await ensure(self.pachyderm, self.bus, self.workspace)
         run = str(ULID()).lower()
         parts: dict[Any, Part] = {
             kind: Part(kind=kind, name=strip_suffix(name), key=submission_key(self.workspace, kind, run, name))
@@ -119,6 +126,30 @@ def told_differently(event: Event[ObjectCreated]) -> Event[ObjectCreated]:
 async def inbox(bus: Bus, bucket: Bucket, pachyderm: Pachyderm, store_settings: Settings) -> Inbox:
     name = f"ws-{secrets.token_hex(4)}"
     return Inbox(name, store_settings, replace(bus, source="ingest"), await bus.runs(), bucket, pachyderm)
+
+
+@pytest.fixture
+async def server(inbox: Inbox, engine: Engine, nats_url: str) -> AsyncIterator[Process]:
+    """`python -m kaos.serve ingest`, which takes the events of this test's inbox from NATS."""
+    settings = inbox.settings
+    environment = os.environ | {
+        "KAOS_NATS_URL": nats_url,
+        "KAOS_S3_ENDPOINT": settings.s3_endpoint,
+        "KAOS_S3_ACCESS_KEY": settings.s3_access_key.get_secret_value(),
+        "KAOS_S3_SECRET_KEY": settings.s3_secret_key.get_secret_value(),
+        "KAOS_INBOX_BUCKET": settings.inbox_bucket,
+        "KAOS_PACHYDERM_ADDRESS": engine.address,
+    }
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "kaos.serve", "ingest"),
+        env=environment,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    yield process
+    if process.returncode is None:
+        process.kill()
+        await process.wait()
 
 
 async def together(*works: Any) -> list[BaseException | None]:

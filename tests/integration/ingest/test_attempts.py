@@ -2,9 +2,8 @@
 
 import asyncio
 import os
-import signal
-import sys
 import threading
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -23,7 +22,6 @@ from shared.events import Event
 from shared.pachyderm import ABANDONED
 from shared.runs import Run
 from tests.archives import make_zip
-from tests.integration.engine import Engine
 from tests.integration.ingest.conftest import Inbox
 
 BOUND = 20
@@ -159,30 +157,15 @@ async def test_a_failed_attempt_is_cleared_away_at_once(inbox: Inbox, monkeypatc
     await the_one_commit(inbox)
 
 
-async def test_kill_9_in_mid_upload(inbox: Inbox, engine: Engine, nats_url: str) -> None:
-    large = make_zip({"a": os.urandom(60 << 20), "b": b"2"})
-    event = await inbox.drop("data", "d.zip", large)
-    settings = inbox.settings
-    environment = os.environ | {
-        "KAOS_NATS_URL": nats_url,
-        "KAOS_S3_ENDPOINT": settings.s3_endpoint,
-        "KAOS_S3_ACCESS_KEY": settings.s3_access_key.get_secret_value(),
-        "KAOS_S3_SECRET_KEY": settings.s3_secret_key.get_secret_value(),
-        "KAOS_INBOX_BUCKET": settings.inbox_bucket,
-        "KAOS_PACHYDERM_ADDRESS": engine.address,
-    }
+async def test_kill_9_in_mid_upload(inbox: Inbox, server: Process) -> None:
+    event = await inbox.drop("data", "d.zip", make_zip({"a": os.urandom(60 << 20), "b": b"2"}))
     await inbox.bus.forward(event)
-    command = (sys.executable, "-m", "kaos.serve", "ingest")
-    devnull = asyncio.subprocess.DEVNULL
-    process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=devnull, stderr=devnull)
-    try:
-        async with asyncio.timeout(BOUND):
-            while not await open_commits(inbox):
-                assert process.returncode is None
-                await asyncio.sleep(0.005)  # Pachyderm tells nobody of an open commit but those who ask
-    finally:
-        process.send_signal(signal.SIGKILL)
-        await process.wait()
+    async with asyncio.timeout(BOUND):
+        while not await open_commits(inbox):
+            assert server.returncode is None
+            await asyncio.sleep(0.005)  # Pachyderm tells nobody of an open commit but those who ask
+    server.kill()
+    await server.wait()
     [left] = await open_commits(inbox)
     assert left.commit.id == (await inbox.only_run()).parts["data"].attempt
     await inbox.ingest(event)
