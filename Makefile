@@ -1,8 +1,11 @@
 # The verbs of this repository. CI runs `make lint test`.
-.PHONY: dev lint test
+.PHONY: demo dev lint sandbox test
 
 BOOTSTRAP := .bootstrap
 UV := $(BOOTSTRAP)/bin/uv
+
+demo: .venv/.ready sandbox  ## from nothing to trained models, on a stack of its own in .demo/
+	@deploy/demo.sh
 
 dev: .venv/.ready  ## make the environment, exactly as uv.lock says
 
@@ -21,5 +24,10 @@ lint: .venv/.ready  ## style, types, layers
 	.venv/bin/mypy shared functions kaos deploy
 	.venv/bin/lint-imports
 
-test: .venv/.ready  ## everything that can fail, against real servers on free ports
+test: .venv/.ready sandbox  ## everything that can fail, against real servers on free ports
 	.venv/bin/pytest
+
+sandbox:  # what jobs are isolated with; kaos does without where it must, and says so
+	@command -v bwrap > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null \
+	  && apt-get update -qq && apt-get install -qq -y --no-install-recommends bubblewrap > /dev/null; } \
+	  || echo "bubblewrap is not installed: jobs will run without isolation." >&2
