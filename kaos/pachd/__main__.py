@@ -13,6 +13,7 @@ import structlog
 from pydantic import ValidationError
 
 from kaos.pachd.home import Home, HomeError, open_home
+from kaos.pachd.memory import return_large_blocks
 from kaos.pachd.runtimes.choose import RuntimeMissing
 from kaos.pachd.server import AddressError, serving
 from kaos.pachd.settings import Settings
@@ -20,6 +21,7 @@ from kaos.pachd.settings import Settings
 
 def main() -> int:
     """The exit status: 0 after a signal, 1 where it can't serve and said why."""
+    return_large_blocks()
     # Standard output is for the address alone.
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:

@@ -1,152 +1,16 @@
-"""ModifyFile: takes in a stream of changes, and applies them to a commit all at once or not at all."""
+"""Applies what ModifyFile asks for to a commit: all at once or not at all."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-from kaos.pachd.errors import unknown, unsupported
+from kaos.pachd.errors import unknown
+from kaos.pachd.pfs.changes import Change, Copy, Delete, Put
 from kaos.pachd.pfs.commits import AUTO, already_finished, close_commit, open_branch, start_on
 from kaos.pachd.pfs.files import file_not_found
 from kaos.pachd.pfs.names import Row, commit_by_id, find_commit, find_repo, look_up_branch, repo_of, valid_path
 from kaos.pachd.storage import trees
-from kaos.pachd.storage.blobs import Blobs, BlobWriter
+from kaos.pachd.storage.blobs import Blobs
 from kaos.pachd.storage.trees import Draft, Node
 from kaos.pachd.transaction import Transaction
-
-# Hashing and writing more than this takes over a millisecond, which other requests need not wait for.
-_INLINE_MAX_BYTES: Final = 256 * 1024
-
-
-@dataclass(frozen=True)
-class Put:
-    """Appends a stored file to what is at `path`."""
-
-    path: str
-    node: Node
-
-
-@dataclass(frozen=True)
-class Delete:
-    """Removes the file at `path`, or with a trailing slash the directory."""
-
-    path: str
-
-
-@dataclass(frozen=True)
-class Copy:
-    """Puts what another commit has at `source` (a pfs_v2.File) at `path`."""
-
-    path: str
-    source: Any
-    append: bool
-
-
-Change = Put | Delete | Copy
-
-
-async def receive(requests: AsyncIterator[Any], blobs: Blobs, threads: ThreadPoolExecutor) -> tuple[Any, list[Change]]:
-    """Stores the content of all added files; returns the commit that is meant, and the changes in order.
-
-    The content is durable when this returns; what is stored of a stream that breaks belongs to nobody.
-    """
-    commit: Any = None
-    changes: list[Change] = []
-    intake = _Intake(blobs, threads, changes)
-    try:
-        async for request in requests:
-            match request.WhichOneof("body"):
-                case "set_commit":
-                    commit = request.set_commit
-                case "add_file":
-                    await intake.add(request.add_file)
-                case "delete_file":
-                    await intake.end_file()
-                    changes.append(_deletion(request.delete_file.path))
-                case "copy_file":
-                    await intake.end_file()
-                    copied = request.copy_file
-                    changes.append(Copy(valid_path(copied.dst), copied.src, copied.append))
-        await intake.end_file()
-    finally:
-        intake.forget()
-    if commit is None:
-        raise unknown("ModifyFile must begin by naming a commit")
-    stored = [change.node.hash for change in changes if isinstance(change, Put)]
-    await asyncio.get_running_loop().run_in_executor(threads, blobs.sync, stored)
-    return commit, changes
-
-
-class _Intake:
-    """Joins the messages of one file, which a client sends in pieces of any size, into one blob.
-
-    A small file is stored at once. A large one is hashed and written in a thread while its next piece arrives: one
-    piece ahead, so that memory stays flat.
-    """
-
-    def __init__(self, blobs: Blobs, threads: ThreadPoolExecutor, changes: list[Change]) -> None:
-        self._blobs = blobs
-        self._threads = threads
-        self._changes = changes
-        self._path: str | None = None
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self._writer: BlobWriter | None = None
-        self._writing: Future[None] | None = None
-
-    async def add(self, message: Any) -> None:
-        if message.WhichOneof("source") == "url":
-            raise unsupported("fetching files from a URL")
-        if message.path != self._path:
-            await self.end_file()
-            valid_path(message.path)
-            self._path = message.path
-        content = message.raw.value
-        self._pieces.append(content)
-        self._size += len(content)
-        if self._size > _INLINE_MAX_BYTES:
-            await self._pass_on()
-
-    async def end_file(self) -> None:
-        if self._path is None:
-            return
-        if self._writer is None:
-            digest, size = self._blobs.put(b"".join(self._pieces))
-        else:
-            await self._pass_on()
-            await self._passed_on()
-            digest, size = self._writer.close()
-        self._changes.append(Put(valid_path(self._path), Node("file", digest, size)))
-        self._path, self._pieces, self._size, self._writer = None, [], 0, None
-
-    def forget(self) -> None:
-        """Removes what was begun and will not be ended."""
-        if self._writer is None:
-            return
-        writer, self._writer = self._writer, None
-        if self._writing is None:
-            writer.__exit__()
-        else:
-            # A thread may be writing still.
-            self._writing.add_done_callback(lambda _: writer.__exit__())
-
-    async def _pass_on(self) -> None:
-        await self._passed_on()
-        if self._writer is None:
-            self._writer = self._blobs.writer()
-        self._writing = self._threads.submit(self._writer.write, b"".join(self._pieces))
-        self._pieces, self._size = [], 0
-
-    async def _passed_on(self) -> None:
-        if self._writing is not None:
-            await asyncio.wrap_future(self._writing)
-            self._writing = None
-
-
-def _deletion(path: str) -> Delete:
-    clean = valid_path(path)
-    return Delete(f"{clean}/" if path.endswith("/") and clean != "/" else clean)
 
 
 def apply(txn: Transaction, commit: Any, changes: list[Change], blobs: Blobs) -> None:

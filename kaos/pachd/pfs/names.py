@@ -9,6 +9,7 @@ from python_pachyderm.proto.v2.pfs import pfs_pb2
 from kaos.pachd.errors import StatusError, not_found, unknown
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+\Z")
+_PROJECT_MAX: Final = 51
 _COMMIT_ID: Final = re.compile(r"[0-9a-f]{32}\Z")
 _ANCESTRY: Final = re.compile(r"(?P<name>[^\^~]*)(?P<steps>[\^~0-9]*)\Z")
 _FORBIDDEN: Final = frozenset("*?[]{}!()@+^")
@@ -27,6 +28,16 @@ def valid_name(kind: str, name: str) -> str:
         raise unknown(
             f"{kind} name ({name}) invalid: only alphanumeric characters, underscores, and dashes are allowed"
         )
+    return name
+
+
+def valid_project(name: str) -> str:
+    """Returns `name`; UNKNOWN where it can't name a project."""
+    if len(name) > _PROJECT_MAX:
+        excess = len(name) - _PROJECT_MAX
+        raise unknown(f'project name "{name}" is {excess} characters longer than the {_PROJECT_MAX} max')
+    if not valid_name("project", name)[0].isalnum():
+        raise unknown("project names must start with an alphanumeric character")
     return name
 
 

@@ -7,14 +7,23 @@ from typing import Any
 from python_pachyderm.proto.v2.pfs import pfs_pb2
 
 from kaos.pachd.errors import already_exists, not_found, precondition, unknown
-from kaos.pachd.pfs.names import Row, find_repo, look_up_repo, project_of, repo_message, repo_text, valid_name
+from kaos.pachd.pfs.names import (
+    Row,
+    find_repo,
+    look_up_repo,
+    project_of,
+    repo_message,
+    repo_text,
+    valid_name,
+    valid_project,
+)
 from kaos.pachd.storage import trees
 from kaos.pachd.transaction import Transaction
 
 
 def create_project(txn: Transaction, request: Any) -> None:
     """ALREADY_EXISTS unless `update`."""
-    name = valid_name("project", request.project.name)
+    name = valid_project(request.project.name)
     if _project(txn.connection, name) is not None:
         if not request.update:
             raise already_exists(f"project {name}")

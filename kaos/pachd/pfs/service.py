@@ -10,7 +10,7 @@ from python_pachyderm.proto.v2.pfs import pfs_pb2, pfs_pb2_grpc
 
 from kaos.pachd.database import BATCH, Database
 from kaos.pachd.errors import not_found
-from kaos.pachd.pfs import branches, commit_sets, commits, content, diff, files, fsck, modify, repos
+from kaos.pachd.pfs import branches, commit_sets, commits, content, diff, files, fsck, intake, modify, repos
 from kaos.pachd.pfs.names import find_commit, find_repo, repo_text
 from kaos.pachd.storage.blobs import Blobs
 from kaos.pachd.wire import Actions, WireTransactions
@@ -157,8 +157,8 @@ class PfsService(pfs_pb2_grpc.APIServicer):  # type: ignore[misc]  # generated, 
     # Files.
 
     async def ModifyFile(self, requests: AsyncIterator[Any], context: Any) -> Any:  # noqa: N802
-        """See modify.py."""
-        commit, changes = await modify.receive(requests, self._blobs, self._threads)
+        """See intake.py and modify.py."""
+        commit, changes = await intake.receive(requests, self._blobs, self._threads)
         # A broken stream ends like a complete one, and that it broke is told right after. Sending something comes
         # back behind that, so that a broken stream is cancelled here, before it changes anything.
         await context.send_initial_metadata(())
