@@ -1,13 +1,17 @@
 """Runs a program in an image's root filesystem: overlay layers, the host's system, bubblewrap.
 
-    unshare -m               a mount namespace of its own: whatever happens, its mounts vanish with it
-    └── sh                   joins its cgroups
-        └── mount -t overlay the image's layers over a skeleton of directories, writes going to `upper`
-            └── bwrap        binds the host's system read-only over it, then pid, ipc, uts, net and user namespaces
+    setpriv --pdeathsig      dies with the engine
+    └── unshare -mp          mount and pid namespaces of its own: with its first process all others and all mounts go
+        └── sh               joins its cgroups
+            └── mount        the image's layers over a skeleton of directories, writes going to `upper`
+                └── bwrap    binds the host's system read-only over it, then pid, ipc, uts, net and user namespaces
 
-All of them `exec` the next, so there is one process to signal, and killing it kills everything inside. None of them
-sees the program's environment, which an image decides: LD_PRELOAD would run its code out here. bubblewrap reads it from
-a file in memory, so that it doesn't show in a process list either.
+All of them `exec` the next, but unshare, which waits: when it has ended, nothing of the tree is left. None of them sees
+the program's environment, which an image decides: LD_PRELOAD would run its code out here. bubblewrap reads it from a
+file in memory, so that it doesn't show in a process list either.
+
+Run by root, the program has root's user id, and none of its rights. What the kernel lets that id do without any is
+shut: all of /proc is read-only, since /proc/sys can make the kernel run programs outside; and see shared/seccomp.py.
 """
 
 import os
@@ -23,6 +27,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
+from shared import seccomp
 from shared.images import Image, ImageStore
 from shared.skeleton import INPUTS, PYTHON, host, skeleton
 
@@ -35,6 +40,7 @@ _SEALED = ("--unshare-user", "--disable-userns", "--uid", "0", "--gid", "0", "--
 _NAMESPACES = ("--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try")
 # What sh, and it alone, needs to find mount.
 _PATH = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+_PROGRAMS = ("setpriv", "unshare", "sh", "mount", "bwrap")
 
 
 @dataclass(frozen=True)
@@ -79,21 +85,18 @@ def start(
 ) -> "subprocess.Popen[bytes]":
     """Starts `argv` in the sandbox, in a session of its own; it dies with the thread that started it.
 
-    Before anything else it writes 0, which means itself, to the files `joins` of cgroups. To the descriptor `status`
-    bubblewrap writes JSON documents: `child-pid` of the sandbox's first process, and `exit-code`, which is missing
-    where `argv` never ran.
+    When the process that is returned has ended, nothing of the sandbox is left. Before anything else, the sandbox joins
+    cgroups by writing 0, which means itself, to the files `joins`. To the descriptor `status` bubblewrap writes JSON in
+    pieces, with an `exit-code` unless `argv` never ran.
 
     Raises ValueError where a word or a variable holds a NUL character.
     """
     with ExitStack() as files:
-        arguments = files.enter_context(os.fdopen(os.memfd_create("arguments"), "wb"))
-        arguments.write(b"".join(os.fsencode(word) + b"\0" for word in _environment(sandbox.env)))
-        arguments.flush()
-        arguments.seek(0)
-        inherited = [arguments.fileno()]
-        options = ["--args", str(arguments.fileno())]
+        arguments = b"".join(os.fsencode(word) + b"\0" for word in _environment(sandbox.env))
+        options = ["--args", _in_memory(files, arguments)]
+        if refused := seccomp.program():
+            options += ["--seccomp", _in_memory(files, refused)]
         if status is not None:
-            inherited.append(status)
             options += ["--json-status-fd", str(status)]
         return subprocess.Popen(
             _command(sandbox, argv, joins, options),
@@ -102,9 +105,17 @@ def start(
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
-            pass_fds=inherited,
+            pass_fds=[int(number) for number in options[1::2]],
             start_new_session=True,
         )
+
+
+def _in_memory(files: ExitStack, content: bytes) -> str:
+    """The descriptor of a file that has no name."""
+    file = files.enter_context(os.fdopen(os.memfd_create("sandbox"), "wb"))
+    file.write(content)
+    file.seek(0)
+    return str(file.fileno())
 
 
 def _environment(env: dict[str, str]) -> Iterator[str]:
@@ -119,11 +130,16 @@ def _environment(env: dict[str, str]) -> Iterator[str]:
 def _command(sandbox: Sandbox, argv: Sequence[str], joins: Sequence[Path], options: list[str]) -> list[str]:
     store = sandbox.store.root
     root = os.geteuid() == 0
-    unshare = (_program("unshare"), "-m") if root else (_program("unshare"), "-Urm")
     joining = "".join(f"echo 0 > {shlex.quote(str(file))} && " for file in joins)
     mount = (str(store / "layers"), _overlay(sandbox, root=root), str(store / "mount"))
     bwrap = _bwrap(sandbox, store / "mount", options)
-    return [*unshare, _program("sh"), "-c", joining + _MOUNT, "sh", *mount, *bwrap, "--", *argv]
+    return [*_namespaces(root=root), _program("sh"), "-c", joining + _MOUNT, "sh", *mount, *bwrap, "--", *argv]
+
+
+def _namespaces(*, root: bool) -> tuple[str, ...]:
+    """Of the kernel's ways to say `with its parent`, this holds from the start; bubblewrap's own begins later."""
+    unshare = ("-mp" if root else "-Urmp", "--fork", "--kill-child=KILL")
+    return (_program("setpriv"), "--pdeathsig", "KILL", "--", _program("unshare"), *unshare)
 
 
 def _overlay(sandbox: Sandbox, *, root: bool) -> str:
@@ -152,7 +168,7 @@ def available(directory: Path | None = None) -> str | None:
 
     `directory` (default: one in memory) is where `upper` would lie: not every file system lets overlayfs write.
     """
-    for program in ("bwrap", "unshare", "mount"):
+    for program in _PROGRAMS:
         if shutil.which(program) is None:
             return f"{program} is not installed (Debian: apt-get install bubblewrap util-linux)."
     with tempfile.TemporaryDirectory(prefix="sandbox-", dir=directory) as tried:
@@ -162,7 +178,7 @@ def available(directory: Path | None = None) -> str | None:
         mount = f"{memory}mkdir lower upper work merged && mount -t overlay overlay -o {options} merged"
         bwrap = " ".join(("exec bwrap", *_SEALED, *_NAMESPACES, "--ro-bind / / true"))
         done = subprocess.run(
-            [*(("unshare", "-m") if root else ("unshare", "-Urm")), "sh", "-c", f"{mount} && {bwrap}"],
+            [*_namespaces(root=root), "sh", "-c", f"{mount} && {bwrap}"],
             cwd=tried,
             capture_output=True,
             text=True,
@@ -200,7 +216,7 @@ def _bwrap(sandbox: Sandbox, root: Path, options: list[str]) -> Iterator[str]:
     seen = host(Path(sandbox.image.python))
     for path in (*seen.directories, *seen.files):
         yield from ("--ro-bind", path, path)
-    yield from ("--proc", "/proc", "--dev", "/dev", "--tmpfs", INPUTS)
+    yield from ("--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev", "--tmpfs", INPUTS)
     if sandbox.image.environment is not None:
         yield from ("--ro-bind", str(sandbox.store.environment(sandbox.image.environment)), PYTHON)
     for bind in sandbox.binds:

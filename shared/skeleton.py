@@ -22,13 +22,15 @@ SHIM = "/.kaos/shim"
 _DIRECTORIES = (
     *(f"/usr/{name}" for name in ("bin", "sbin", "lib", "lib32", "lib64", "libexec", "share", "include", "games")),
     *("/bin", "/sbin", "/lib", "/lib32", "/lib64"),
-    *("/etc/ssl", "/etc/ca-certificates", "/etc/pki", "/etc/crypto-policies", "/etc/alternatives", "/etc/fonts"),
-    "/etc/ld.so.conf.d",
+    # Certificates, never the keys that lie beside them.
+    *("/etc/ssl/certs", "/etc/pki/tls/certs", "/etc/pki/ca-trust/extracted", "/etc/ca-certificates"),
+    *("/etc/crypto-policies", "/etc/alternatives", "/etc/fonts", "/etc/ld.so.conf.d"),
     # How many processors there are: the thread pools of numpy and torch read it.
     "/sys/devices/system",
 )
 _FILES = (
     *("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/services", "/etc/protocols", "/etc/gai.conf"),
+    *("/etc/ssl/openssl.cnf", "/etc/pki/tls/cert.pem", "/etc/pki/tls/openssl.cnf"),
     *("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/localtime", "/etc/mime.types"),
 )
 _OWN = ("/proc", "/dev", INPUTS, PYTHON, ENVIRONMENTS, SHIM)

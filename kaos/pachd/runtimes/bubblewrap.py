@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Final
 
@@ -24,8 +24,10 @@ from shared.sandbox import Bind, Sandbox, start
 
 # A killed process leaves within milliseconds unless the disk it writes to hangs.
 _PATIENCE_SECONDS: Final = 1.5
-# Two short documents of JSON.
+# Two short documents.
 _STATUS_BYTES: Final = 4096
+# A process that is told to stop finishes the system call that it is in.
+_STOPPED_SECONDS: Final = 0.002
 # Where libraries of many GPUs read how these are connected.
 _TOPOLOGY: Final = ("/sys/bus/pci", "/sys/devices")
 
@@ -60,6 +62,8 @@ class Bubblewrap:
         try:
             sandbox = self._sandbox(container, image, own)
             return await self._run(container, sandbox, cgroup, output)
+        except NotStarted as error:
+            return not_started(str(error))
         except IndexError:
             return not_started(f"GPU {max(container.limits.gpus)} was given, and there are {len(self._gpus)}.")
         finally:
@@ -71,10 +75,9 @@ class Bubblewrap:
         with _status_pipe() as (reader, writer):
 
             def begin(stdin: IO[bytes], stdout: int) -> Process:
-                argv = container.cmd or (*sandbox.image.entrypoint, *sandbox.image.cmd)
                 process = start(
                     sandbox,
-                    argv,
+                    container.cmd or (*sandbox.image.entrypoint, *sandbox.image.cmd),
                     stdin=stdin,
                     stdout=stdout,
                     stderr=subprocess.STDOUT,
@@ -84,22 +87,19 @@ class Bubblewrap:
                 rlimits.apply(process.pid, container.limits, self._cgroups.lacking)
                 return process
 
-            status = _Status(reader)
-            try:
-                ended = await supervise(
-                    begin,
-                    lambda process: _kill(process, cgroup, status),
-                    stdin=container.stdin,
-                    output=last,
-                    seconds=container.limits.seconds,
-                )
-            except NotStarted as error:
-                return not_started(str(error))
-            usage = cgroup.usage()
-            ran = status.read().get("exit-code") is not None or ended.status <= 0 or ended.timed_out
-        if not ran and not usage.out_of_memory:
+            ended = await supervise(
+                begin,
+                lambda process: _kill(process, cgroup),
+                stdin=container.stdin,
+                output=last,
+                seconds=container.limits.seconds,
+            )
+            ran = b'"exit-code"' in os.read(reader, _STATUS_BYTES)
+        usage = cgroup.usage()
+        if not (ran or ended.timed_out or usage.out_of_memory or ended.status <= 0):
             return not_started(str(last).removeprefix("bwrap: ").removeprefix("execvp "))
-        return exit_of(ended.status, usage, container.limits, timed_out=ended.timed_out)
+        # bubblewrap doesn't wait for its processes, so the kernel counts their time only by cgroups.
+        return exit_of(replace(ended, cpu_seconds=None), usage, container.limits)
 
     def _sandbox(self, container: Container, image: Image, own: Path) -> Sandbox:
         gpus = [self._gpus[index] for index in container.limits.gpus]
@@ -124,6 +124,7 @@ class Bubblewrap:
 
 @contextlib.contextmanager
 def _status_pipe() -> Iterator[tuple[int, int]]:
+    """Where bubblewrap says whether it came to the program."""
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
     try:
@@ -133,45 +134,37 @@ def _status_pipe() -> Iterator[tuple[int, int]]:
         os.close(writer)
 
 
-class _Status:
-    """What bubblewrap has told so far of the sandbox it made: numbers by their names."""
-
-    def __init__(self, reader: int) -> None:
-        self._reader = reader
-        self._told: dict[str, int] = {}
-
-    def read(self) -> dict[str, int]:
-        with contextlib.suppress(BlockingIOError):
-            for line in os.read(self._reader, _STATUS_BYTES).splitlines():
-                self._told.update(json.loads(line))
-        return self._told
-
-
-async def _kill(process: Process, cgroup: Cgroup, status: "_Status") -> None:
-    """Kills bubblewrap, which takes the whole pid namespace with it."""
+async def _kill(process: Process, cgroup: Cgroup) -> None:
+    """Ends the namespace of a process that waits for its first one, unless it has ended."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
+            # So that it starts nothing more, and doesn't complain of the death of its child.
+            os.kill(process.pid, signal.SIGSTOP)
+            await asyncio.sleep(_STOPPED_SECONDS)
+            for first in _children(process.pid):
+                await _kill_first(first)
             os.kill(process.pid, signal.SIGKILL)
-    gone = await cgroup.emptied() if cgroup else await _gone(status.read().get("child-pid"))
-    if not gone:
+    if not await cgroup.emptied():
         log.error("runtime.not-killed", pid=process.pid, help="a process of a container hangs in the kernel")
 
 
-async def _gone(first: int | None) -> bool:
-    """Waits for the first process of the namespace, which is the last to leave it."""
-    if first is None:
-        return True
+def _children(process: int) -> list[int]:
     try:
-        descriptor = os.pidfd_open(first)
-    except ProcessLookupError:
-        return True
-    ended = asyncio.Event()
+        return [int(word) for word in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+async def _kill_first(process: int) -> None:
+    """Kills the first process of a namespace, which takes all others along, and ends after them."""
+    descriptor, ended = os.pidfd_open(process), asyncio.Event()
     asyncio.get_running_loop().add_reader(descriptor, ended.set)
     try:
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            return await ended.wait()
+            await ended.wait()
     except TimeoutError:
-        return False
+        log.warning("runtime.not-killed", pid=process, help="a process of a container hangs in the kernel")
     finally:
         asyncio.get_running_loop().remove_reader(descriptor)
         os.close(descriptor)

@@ -45,11 +45,16 @@ def choose(
     in cgroups and in podman is removed, and its processes are killed. `network` lets user code use the network.
     Raises RuntimeMissing.
     """
-    prefix = f"kaos-{hashlib.sha256(str(directory.absolute()).encode()).hexdigest()[:_PREFIX_DIGITS]}-"
+    prefix = engine_prefix(directory)
     cgroups = usable(prefix)
     scratch.sweep(directory)
     runtime, why = _runtime(setting, store, directory, cgroups, prefix, gpus=installed(), network=network)
     return _ByImage(runtime, Program(system_images, directory, cgroups)), f"{why}{_limits(cgroups, runtime)}"
+
+
+def engine_prefix(directory: Path) -> str:
+    """What the names of all cgroups and podman containers of one engine begin with."""
+    return f"kaos-{hashlib.sha256(str(directory.absolute()).encode()).hexdigest()[:_PREFIX_DIGITS]}-"
 
 
 class _ByImage:

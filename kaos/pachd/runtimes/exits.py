@@ -5,6 +5,7 @@ from typing import Final
 
 from kaos.pachd.runtimes.cgroups import Usage
 from kaos.pachd.runtimes.container import Exit, Limits, Output
+from kaos.pachd.runtimes.process import Ended
 
 # Container engines' own: the program could not be started, as against what the program itself may say.
 NOT_STARTED: Final = 125
@@ -16,11 +17,14 @@ _LAST_BYTES: Final = 500
 _UNITS: Final = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
 
-def exit_of(status: int, usage: Usage, limits: Limits, *, timed_out: bool) -> Exit:
-    """The exit of a tree whose first process is the program, or passes its status on (minus a signal, as Popen's)."""
-    code = _SIGNALLED - status if status < 0 else status
-    reason = f"timed out after {limits.seconds:g} s" if timed_out else _reason(code, usage, limits) if code else ""
-    return Exit(code, reason, usage.cpu_seconds, usage.peak)
+def exit_of(ended: Ended, usage: Usage, limits: Limits) -> Exit:
+    """The exit of a tree whose first process is the program, or one that passes its status on.
+
+    Where there are no cgroups, the cost is that of the processes that were waited for.
+    """
+    code = _SIGNALLED - ended.status if ended.status < 0 else ended.status
+    reason = _reason(code, ended, usage, limits) if code or ended.timed_out else ""
+    return Exit(code, reason, ended.cpu_seconds if usage.cpu_seconds is None else usage.cpu_seconds, usage.peak)
 
 
 def not_started(why: str) -> Exit:
@@ -28,7 +32,9 @@ def not_started(why: str) -> Exit:
     return Exit(NOT_STARTED, f"could not be started: {why}")
 
 
-def _reason(code: int, usage: Usage, limits: Limits) -> str:
+def _reason(code: int, ended: Ended, usage: Usage, limits: Limits) -> str:
+    if ended.timed_out:
+        return f"timed out after {limits.seconds:g} s"
     if usage.out_of_memory and limits.memory is not None:
         return f"out of memory: used more than {size(limits.memory)}"
     try:

@@ -9,15 +9,14 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import IO, Final
 
 import structlog
 
-from kaos.pachd.runtimes.cgroups import Cgroup, Usage
-from kaos.pachd.runtimes.process import Ended, Process
+from kaos.pachd.runtimes.cgroups import Cgroup
+from kaos.pachd.runtimes.process import Process
 
 _POLL_SECONDS: Final = 0.005
 
@@ -50,12 +49,6 @@ async def kill(process: Process, cgroup: Cgroup, *, grace: float) -> None:
     _signal(process.pid, signal.SIGKILL)
     if not await cgroup.emptied():
         log.error("runtime.not-killed", pid=process.pid, help="a process of a container hangs in the kernel")
-
-
-def usage(ended: Ended, cgroup: Cgroup) -> Usage:
-    """What it used; where there are no cgroups, only of the cpu, and only by processes that were waited for."""
-    told = cgroup.usage()
-    return told if told.cpu_seconds is not None else replace(told, cpu_seconds=ended.cpu_seconds)
 
 
 def _signal(group: int, number: int) -> None:

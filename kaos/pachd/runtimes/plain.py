@@ -141,7 +141,7 @@ class Plain:
             output=output,
             seconds=container.limits.seconds,
         )
-        return exit_of(ended.status, hosted.usage(ended, cgroup), container.limits, timed_out=ended.timed_out)
+        return exit_of(ended, cgroup.usage(), container.limits)
 
     def _furnish(self, container: Container, image: Image, room: _Room) -> None:
         farm.merge((self._store.layer(layer) for layer in image.layers), room.root)

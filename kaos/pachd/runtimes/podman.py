@@ -7,6 +7,7 @@ import asyncio
 import os
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Final
 
@@ -73,8 +74,8 @@ class Podman:
             return not_started(str(last))
         # Podman's own word for it, OOMKilled, is wrong with version 1 of cgroups; nothing else sends this signal.
         killed = ended.status == KILLED and not ended.timed_out
-        usage = Usage(None, None, int(killed))
-        return exit_of(ended.status, usage, container.limits, timed_out=ended.timed_out)
+        # What was measured is the program `podman`, and not the container.
+        return exit_of(replace(ended, cpu_seconds=None), Usage(None, None, int(killed)), container.limits)
 
 
 def _remove(*containers: str) -> None:

@@ -36,7 +36,7 @@ class Ended:
 
     status: int
     timed_out: bool
-    cpu_seconds: float
+    cpu_seconds: float | None
 
 
 async def supervise(start: Start, kill: Kill, *, stdin: bytes, output: Output, seconds: float | None) -> Ended:

@@ -76,7 +76,7 @@ class Program:
             output=output,
             seconds=container.limits.seconds,
         )
-        return exit_of(ended.status, hosted.usage(ended, cgroup), container.limits, timed_out=ended.timed_out)
+        return exit_of(ended, cgroup.usage(), container.limits)
 
 
 def lay_out(container: Container, folder: Path) -> Path:
