@@ -35,6 +35,9 @@ def bundle_id(name: str, tree: str) -> str:
     return f"{name}:{tree[:SHORT_DIGITS]}"
 
 
-def content_branch(tree: str) -> str:
-    """The branch whose head holds the content of this tree hash, and nothing else: how Pachyderm is asked for it."""
-    return f"b-{tree[:_BRANCH_DIGITS]}"
+def content_branch(name: str, tree: str) -> str:
+    """The branch whose head holds the bundle, and nothing else: how Pachyderm is asked for it.
+
+    A bundle's files lie below its id, so that the same tree under another name is other content.
+    """
+    return f"b-{hashlib.sha256(f'{bundle_id(name, tree)}{tree}'.encode()).hexdigest()[:_BRANCH_DIGITS]}"

@@ -170,7 +170,11 @@ def _digest(params: dict[str, object]) -> str:
 
 
 def _look(client: Client, workspace: str, plan: Plan) -> _Known:
-    cached = {part.kind for part in plan.parts if _head(client, workspace, part.kind, content_branch(part.tree))}
+    cached = {
+        part.kind
+        for part in plan.parts
+        if _head(client, workspace, part.kind, content_branch(strip_suffix(part.filename), part.tree))
+    }
     data, image = _head(client, workspace, "data", "master"), _head(client, workspace, "build", "latest")
     described = json.loads(_read(client, workspace, image)) if image else {}
     return _Known(

@@ -14,11 +14,16 @@ from shared.names import InboxKey
 
 @dataclass(frozen=True)
 class Bundle:
-    """A verified bundle: its id, its tree hash in hex, and of each file its path in the commit and its place here."""
+    """A verified bundle: its name, its tree hash in hex, and of each file its path in the commit and its place here."""
 
-    id: str
+    name: str
     tree: str
     files: list[tuple[str, Path]]
+
+    @property
+    def id(self) -> str:
+        """`<name>:<hash7>`."""
+        return bundle_id(self.name, self.tree)
 
 
 def read(key: InboxKey, packed: Path, into: Path, limits: Limits) -> Bundle:
@@ -32,8 +37,9 @@ def read(key: InboxKey, packed: Path, into: Path, limits: Limits) -> Bundle:
     tree = tree_hash(
         Entry(entry.path.removeprefix(root), entry.executable, entry.sha256, entry.size) for entry in inside
     )
-    name = bundle_id(key.name, tree)
-    return Bundle(name, tree, [(f"/{name}/{entry.path.removeprefix(root)}", into / entry.path) for entry in inside])
+    top = bundle_id(key.name, tree)
+    files = [(f"/{top}/{entry.path.removeprefix(root)}", into / entry.path) for entry in inside]
+    return Bundle(key.name, tree, files)
 
 
 def _read_params(key: InboxKey, packed: Path, into: Path) -> Bundle:
@@ -43,7 +49,7 @@ def _read_params(key: InboxKey, packed: Path, into: Path) -> Bundle:
         (into / filename).write_bytes(content)
         files.append((f"/{filename}", into / filename))
     tree = tree_hash(_entries(into))
-    return Bundle(bundle_id(key.name, tree), tree, files)
+    return Bundle(key.name, tree, files)
 
 
 def _entries(directory: Path) -> Iterator[Entry]:

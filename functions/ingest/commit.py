@@ -3,7 +3,7 @@
 Each attempt opens a commit of its own and notes its id in the run record before it may finish it. Who finds an
 earlier attempt's id there settles that commit first: it is finished with an error, which only one of the two can do.
 So at most one commit of a run is ever finished as it should be, whatever is slow, dies or comes twice. No attempt
-waits for another, nor one run for another: each commits on a branch named after its run.
+waits for another, nor one run for another: each commits on a branch named after its run, which ends with it.
 """
 
 import itertools
@@ -17,7 +17,7 @@ from typing import Final, Literal
 import grpc
 from python_pachyderm import Client
 from python_pachyderm.proto.v2.pfs import pfs_pb2
-from python_pachyderm.proto.v2.transaction import transaction_pb2
+from python_pachyderm.proto.v2.transaction.transaction_pb2 import TransactionRequest
 
 from functions.ingest.bundle import Bundle
 from shared.bundles import content_branch
@@ -44,35 +44,34 @@ async def commit_bundle(run: Run, kind: PartKind, bundle: Bundle, *, pachyderm: 
     before = run.parts[kind].attempt if kind in run.parts else ""
     if before and await pachyderm.call(lambda client: _close(client, run, kind, before)) == "finished":
         return before
-    base = await pachyderm.call(lambda client: _content(client, run.workspace, kind, bundle.tree))
+    branch = content_branch(bundle.name, bundle.tree)
+    base = await pachyderm.call(lambda client: _head(client, run, kind, branch))
     commit = await pachyderm.call(lambda client: _start(client, run, kind, bundle.id, base))
 
     def note(record: Run) -> None:
         part = record.parts.get(kind) or Part(kind=kind)
         if part.attempt != before:
             raise Retry("another attempt stores the bundle", after=_OVERTAKEN)
-        record.parts[kind] = part.model_copy(
-            update={"attempt": commit.id, "bundle": bundle.id, "known": base is not None}
-        )
+        record.parts[kind] = part.model_copy(update={"attempt": commit, "bundle": bundle.id, "known": bool(base)})
 
     try:
         await runs.update(run.workspace, run.id, note)
-        if base is None:
-            await pachyderm.call(lambda client: _upload(client, commit, bundle.files))
-        heads = [NEWEST] if base is not None else [NEWEST, content_branch(bundle.tree)]
-        await pachyderm.call(lambda client: _finish(client, commit, heads))
+        if not base:
+            await pachyderm.call(lambda client: _upload(client, run, kind, commit, bundle.files))
+        heads = [NEWEST] if base else [NEWEST, branch]
+        await pachyderm.call(lambda client: _finish(client, run, kind, commit, heads))
     except Exception as error:
-        match await pachyderm.call(lambda client: _close(client, run, kind, commit.id)):
+        match await pachyderm.call(lambda client: _close(client, run, kind, commit)):
             case "finished":
-                return str(commit.id)  # what failed was the answer
+                return commit  # what failed was the answer
             case "lost":
                 raise Retry("another attempt has taken over", after=_OVERTAKEN) from error
         raise
     except BaseException:
         # Told to stop. A thread may be uploading still: it finds the commit closed.
-        await pachyderm.call(lambda client: _close(client, run, kind, commit.id))
+        await pachyderm.call(lambda client: _close(client, run, kind, commit))
         raise
-    return str(commit.id)
+    return commit
 
 
 def _close(client: Client, run: Run, kind: PartKind, commit: str) -> Literal["finished", "closed", "lost"]:
@@ -93,36 +92,37 @@ def _close(client: Client, run: Run, kind: PartKind, commit: str) -> Literal["fi
     return "closed"
 
 
-def _content(client: Client, workspace: str, kind: PartKind, tree: str) -> pfs_pb2.Commit | None:
-    """A commit that holds this bundle already."""
+def _head(client: Client, run: Run, kind: PartKind, branch: str) -> str:
+    """The commit at the head of a branch; empty where there is none."""
     try:
-        head = client.inspect_branch(kind, content_branch(tree), project_name=workspace).head
+        return str(client.inspect_branch(kind, branch, project_name=run.workspace).head.id)
     except grpc.RpcError as error:
         if is_code(error, grpc.StatusCode.NOT_FOUND):
-            return None
+            return ""
         raise
-    return commit_of(workspace, kind, head.id) if head.id else None
 
 
-def _start(client: Client, run: Run, kind: PartKind, bundle: str, base: pfs_pb2.Commit | None) -> pfs_pb2.Commit:
-    """Opens a commit of the run, with the content of `base`."""
+def _start(client: Client, run: Run, kind: PartKind, bundle: str, base: str) -> str:
+    """Opens a commit of the run, with the content of `base` where there is one."""
     description = json.dumps({"kaos-run": run.id, "kaos-bundle": bundle})
+    parent = commit_of(run.workspace, kind, base) if base else None
     try:
-        return client.start_commit(kind, run.id, parent=base, description=description, project_name=run.workspace)
+        opened = client.start_commit(kind, run.id, parent=parent, description=description, project_name=run.workspace)
     except grpc.RpcError as error:
         if "has not been finished" not in details(error):
             raise
-        if base is None:
+        if not base:
             # An attempt that died before it noted its commit. (A living one notes it at once, and gives way.)
-            _close(client, run, kind, client.inspect_branch(kind, run.id, project_name=run.workspace).head.id)
+            _close(client, run, kind, _head(client, run, kind, run.id))
         raise Retry("the commit before is not finished", after=timedelta(milliseconds=200)) from error
+    return str(opened.id)
 
 
-def _upload(client: Client, commit: pfs_pb2.Commit, files: list[tuple[str, Path]]) -> None:
+def _upload(client: Client, run: Run, kind: PartKind, commit: str, files: list[tuple[str, Path]]) -> None:
     """Adds the files, a batch at a time."""
     remaining = iter(files)
     while batch := list(itertools.islice(remaining, _BATCH)):
-        with client.modify_file_client(commit) as uploads:
+        with client.modify_file_client(commit_of(run.workspace, kind, commit)) as uploads:
             for path, content in batch:
                 # From a file object: from a path, the client would send a message for every line.
                 uploads.put_file_from_fileobj(path, _Content(content))
@@ -145,9 +145,19 @@ def _pieces(path: Path) -> Iterator[bytes]:
             yield piece
 
 
-def _finish(client: Client, commit: pfs_pb2.Commit, heads: list[str]) -> None:
-    """Finishes the commit and points these branches at it: all or nothing, in one request."""
-    finish = transaction_pb2.TransactionRequest(finish_commit=pfs_pb2.FinishCommitRequest(commit=commit))
-    branches = [pfs_pb2.Branch(repo=commit.branch.repo, name=name) for name in heads]
-    moves = [pfs_pb2.CreateBranchRequest(branch=branch, head=commit) for branch in branches]
-    client.batch_transaction([finish, *(transaction_pb2.TransactionRequest(create_branch=move) for move in moves)])
+def _finish(client: Client, run: Run, kind: PartKind, commit: str, heads: list[str]) -> None:
+    """Finishes the commit, points these branches at it and removes the run's own: all or nothing, in one request."""
+    finished = commit_of(run.workspace, kind, commit)
+    moves = [
+        pfs_pb2.CreateBranchRequest(branch=commit_of(run.workspace, kind, branch=head).branch, head=finished)
+        for head in heads
+    ]
+    own = commit_of(run.workspace, kind, branch=run.id).branch
+    client.batch_transaction(
+        [
+            TransactionRequest(finish_commit=pfs_pb2.FinishCommitRequest(commit=finished)),
+            *(TransactionRequest(create_branch=move) for move in moves),
+            # Pachyderm looks at every branch of a repo whenever a commit finishes: there must not be one for each run.
+            TransactionRequest(delete_branch=pfs_pb2.DeleteBranchRequest(branch=own)),
+        ]
+    )

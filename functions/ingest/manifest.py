@@ -8,7 +8,6 @@ from functions.ingest.bundle import Bundle
 from functions.ingest.shards import divide
 from shared import manifests
 from shared.addresses import Allowed, allowed, refusal
-from shared.bundles import bundle_id
 from shared.errors import Reject
 from shared.manifests import Line, bad_line, digest_of, tree_of
 from shared.settings import Settings
@@ -46,7 +45,7 @@ def read(name: str, packed: Path, into: Path, rules: Rules, previous: Iterable[b
             digests.append(digest_of(text))
             file.write(text + b"\n")
     tree = tree_of(digests)
-    return Bundle(bundle_id(name, tree), tree, divide(canonical, digests, previous, into))
+    return Bundle(name, tree, divide(canonical, digests, previous, into))
 
 
 def _checked(path: Path, rules: Rules) -> Iterator[Line]:

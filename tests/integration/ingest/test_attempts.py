@@ -88,7 +88,7 @@ async def test_an_attempt_that_is_told_to_stop_leaves_no_commit(
     await the_one_commit(inbox)
 
 
-@pytest.mark.parametrize("step", ["_content", "_upload", "_finish"])
+@pytest.mark.parametrize("step", ["_head", "_upload", "_finish"])
 @pytest.mark.parametrize("after", [False, True])
 async def test_an_attempt_that_was_overtaken_changes_nothing_more(
     inbox: Inbox, monkeypatch: pytest.MonkeyPatch, step: str, *, after: bool
