@@ -2,11 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
-import structlog
+from nats.js.kv import KeyValue
 from python_pachyderm.proto.v2.pfs import pfs_pb2
 
 from shared.bus import Bus
@@ -14,39 +14,46 @@ from shared.events import CommitFinished
 from shared.names import PartKind
 from shared.pachyderm import ABANDONED, Pachyderm, is_code
 
-log = structlog.get_logger()
 
-
-async def relay_commits(
-    workspace: str, repo: PartKind, *, bus: Bus, pachyderm: Pachyderm, told_before: int, told: Callable[[int], None]
-) -> None:
+async def relay_commits(workspace: str, repo: PartKind, *, bus: Bus, pachyderm: Pachyderm) -> None:
     """Publishes a CommitFinished for each commit of `repo` that ingest made, until the stream breaks.
 
-    Pachyderm replays all commits on each subscription. Those finished before `told_before` (ns since the epoch)
-    were told by an earlier subscription; `told` is called with the finishing time of each one told now.
-    Raises grpc.RpcError when the stream breaks.
+    Pachyderm replays all commits on each subscription. Those told before are noted in bucket `kaos-relay`, under
+    `<workspace>.<repo>.<commit>`. Raises grpc.RpcError when the stream breaks, nats.errors.Error when NATS does.
     """
+    notes = await bus.key_value("kaos-relay")
+    told: set[str] | None = None
     repository = pfs_pb2.Repo(name=repo, type="user", project=pfs_pb2.Project(name=workspace))
     # STARTED, and a wait for each commit by itself: Pachyderm's own wait for FINISHED goes in order, so that one
     # slow upload would hold back all later bundles.
     request = pfs_pb2.SubscribeCommitRequest(
         repo=repository, state=pfs_pb2.CommitState.STARTED, origin_kind=pfs_pb2.OriginKind.USER
     )
-    stream = pachyderm.pfs.SubscribeCommit(request, metadata=pachyderm.metadata)
     async with asyncio.TaskGroup() as open_commits:
-        async for info in stream:
-            if not _run_and_bundle(info)[0]:
+        async for info in pachyderm.pfs.SubscribeCommit(request, metadata=pachyderm.metadata):
+            if told is None:  # only now: a project that is none of ours is asked for its commits every few seconds
+                told = {commit async for commit in _told(notes, f"{workspace}.{repo}.")}
+            if info.commit.id in told or not _run_and_bundle(info)[0]:
                 continue
             if info.HasField("finished"):
-                if info.finished.ToNanoseconds() >= told_before:
-                    await _tell(workspace, repo, info, bus=bus, told=told)
+                await _tell(workspace, repo, info, bus=bus, notes=notes)
             else:
-                open_commits.create_task(_wait(workspace, repo, info, bus=bus, pachyderm=pachyderm, told=told))
+                open_commits.create_task(_wait(workspace, repo, info, bus=bus, pachyderm=pachyderm, notes=notes))
 
 
-async def _wait(
-    workspace: str, repo: PartKind, info: Any, *, bus: Bus, pachyderm: Pachyderm, told: Callable[[int], None]
-) -> None:
+async def _told(notes: KeyValue, prefix: str) -> AsyncIterator[str]:
+    """The ids of the commits that are noted."""
+    watcher = await notes.watch(f"{prefix}*", ignore_deletes=True, meta_only=True)
+    try:
+        async for entry in watcher:
+            if entry is None:  # nats-py's mark for: that was all there is now
+                break
+            yield entry.key.removeprefix(prefix)
+    finally:
+        await watcher.stop()
+
+
+async def _wait(workspace: str, repo: PartKind, info: Any, *, bus: Bus, pachyderm: Pachyderm, notes: KeyValue) -> None:
     request = pfs_pb2.InspectCommitRequest(commit=info.commit, wait=pfs_pb2.CommitState.FINISHED)
     try:
         finished = await pachyderm.pfs.InspectCommit(request, metadata=pachyderm.metadata)
@@ -54,17 +61,18 @@ async def _wait(
         if is_code(error, grpc.StatusCode.NOT_FOUND):
             return  # an attempt of ingest that was given up: another makes another commit
         raise
-    await _tell(workspace, repo, finished, bus=bus, told=told)
+    await _tell(workspace, repo, finished, bus=bus, notes=notes)
 
 
-async def _tell(workspace: str, repo: PartKind, info: Any, *, bus: Bus, told: Callable[[int], None]) -> None:
+async def _tell(workspace: str, repo: PartKind, info: Any, *, bus: Bus, notes: KeyValue) -> None:
+    """Publishes, then notes it. Who dies between the two publishes once more, which the event's id makes harmless."""
     if info.error == ABANDONED:
         return
     run, bundle = _run_and_bundle(info)
     await bus.publish(
         CommitFinished(workspace=workspace, repo=repo, commit=info.commit.id, run=run, bundle=bundle, error=info.error)
     )
-    told(info.finished.ToNanoseconds())
+    await notes.put(f"{workspace}.{repo}.{info.commit.id}", b"")
 
 
 def _run_and_bundle(info: Any) -> tuple[str, str]:

@@ -6,37 +6,29 @@ Deterministic event ids make telling twice harmless.
 
 import asyncio
 import contextlib
-import time
-from collections.abc import Iterable
+import itertools
 from typing import Final
 
 import grpc
 import structlog
-from nats.js.errors import KeyDeletedError, KeyNotFoundError
-from nats.js.kv import KeyValue
+from nats.errors import Error as NatsError
 
 from functions.relay.commits import relay_commits
 from functions.relay.jobs import relay_jobs
 from shared.bus import Bus
 from shared.jobs import Jobs
 from shared.names import PART_KINDS, PartKind
-from shared.pachyderm import Pachyderm, details
+from shared.pachyderm import Pachyderm, details, is_code
 
 # A new workspace is announced on NATS; this is for an announcement that got lost.
 _LOOK_SECONDS: Final = 5.0
 _RESUBSCRIBE_SECONDS: Final = 0.5
-# The cursor is written this often at most, so that it costs nothing per event.
-_CURSOR_SECONDS: Final = 2.0
-# Commits finish out of order and clocks differ: what finished up to this long before the cursor is told again. It
-# stays below the stream's duplicate window of 600 s (deploy/nats.toml), so that the repetition is dropped there.
-_OVERLAP_NS: Final = 300 * 10**9
 
 log = structlog.get_logger()
 
 
 async def run(*, bus: Bus, pachyderm: Pachyderm, jobs: Jobs) -> None:
     """Relays all workspaces' commits and all launched jobs until cancelled."""
-    cursors = await bus.stream.key_value("kaos-relay")
     announced = asyncio.Event()
 
     async def announce(_: object) -> None:
@@ -46,63 +38,38 @@ async def run(*, bus: Bus, pachyderm: Pachyderm, jobs: Jobs) -> None:
     try:
         async with asyncio.TaskGroup() as streams:
             streams.create_task(relay_jobs(bus=bus, pachyderm=pachyderm, jobs=jobs))
-            known: set[str] = set()
+            relayed: dict[tuple[str, PartKind], asyncio.Task[None]] = {}
             while True:
                 announced.clear()
-                for workspace in await _workspaces(pachyderm):
-                    if workspace not in known:
-                        known.add(workspace)
-                        for repo in PART_KINDS:
-                            streams.create_task(
-                                _keep_relaying(workspace, repo, bus=bus, pachyderm=pachyderm, cursors=cursors)
-                            )
+                for key in itertools.product(await _workspaces(pachyderm), PART_KINDS):
+                    if key not in relayed or relayed[key].done():
+                        relayed[key] = streams.create_task(_keep_relaying(*key, bus=bus, pachyderm=pachyderm))
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(announced.wait(), timeout=_LOOK_SECONDS)
     finally:
         await subscription.unsubscribe()
 
 
-async def _workspaces(pachyderm: Pachyderm) -> Iterable[str]:
+async def _workspaces(pachyderm: Pachyderm) -> list[str]:
+    """The projects of Pachyderm; none while it is away."""
     try:
         projects = await pachyderm.call(lambda client: list(client.list_project()))
-    except grpc.RpcError as error:
+    except (grpc.RpcError, ConnectionError) as error:
         log.warning("relay.pachyderm-away", error=details(error))
-        return ()
+        return []
     return [project.project.name for project in projects]
 
 
-async def _keep_relaying(workspace: str, repo: PartKind, *, bus: Bus, pachyderm: Pachyderm, cursors: KeyValue) -> None:
-    """Resubscribes whenever the stream breaks. A workspace without this repo is not one of ours (yet)."""
-    key = f"{workspace}.{repo}"
-    cursor = await _read_cursor(cursors, key)
-    written = time.monotonic()
-    while True:
-
-        def told(finished: int) -> None:
-            nonlocal cursor
-            cursor = max(cursor, finished)
-
-        relaying = asyncio.create_task(
-            relay_commits(workspace, repo, bus=bus, pachyderm=pachyderm, told_before=cursor - _OVERLAP_NS, told=told)
-        )
-        before = cursor
+async def _keep_relaying(workspace: str, repo: PartKind, *, bus: Bus, pachyderm: Pachyderm) -> None:
+    """Resubscribes whenever the stream breaks. Ends where there is no such repo: the project isn't ours, or not yet."""
+    there = True
+    while there:
         try:
-            while not relaying.done():
-                await asyncio.wait({relaying}, timeout=_CURSOR_SECONDS)
-                if cursor != before and time.monotonic() - written >= _CURSOR_SECONDS:
-                    await cursors.put(key, str(cursor).encode())
-                    before, written = cursor, time.monotonic()
-            relaying.result()
+            await relay_commits(workspace, repo, bus=bus, pachyderm=pachyderm)
         except* grpc.RpcError as errors:
-            log.debug("relay.resubscribes", workspace=workspace, repo=repo, error=details(errors.exceptions[0]))
-        finally:
-            relaying.cancel()
-        await asyncio.sleep(_RESUBSCRIBE_SECONDS)
-
-
-async def _read_cursor(cursors: KeyValue, key: str) -> int:
-    try:
-        entry = await cursors.get(key)
-    except (KeyNotFoundError, KeyDeletedError):
-        return 0
-    return int(entry.value or b"0")
+            there = errors.subgroup(lambda error: is_code(error, grpc.StatusCode.NOT_FOUND)) is None
+        except* (NatsError, TimeoutError) as errors:
+            log.warning("relay.nats-failed", workspace=workspace, repo=repo, error=repr(errors.exceptions[0]))
+        if there:
+            log.debug("relay.resubscribes", workspace=workspace, repo=repo)
+            await asyncio.sleep(_RESUBSCRIBE_SECONDS)
