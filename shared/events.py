@@ -71,8 +71,8 @@ class CommitFinished(Data):
         return f"kaos.{self.workspace}.commit.{self.repo}.finished"
 
     def identity(self) -> str:
-        """The commit."""
-        return f"{self.workspace}/{self.repo}@{self.commit}"
+        """The commit, and whom it is told to: a retry is told of the earlier run's commits once more."""
+        return f"{self.workspace}/{self.repo}@{self.commit}/{self.run}"
 
 
 class JobStarted(Data):

@@ -1,7 +1,8 @@
 """Makes a job in Pachyderm exactly once: its id is recorded in the run before the transaction that makes it ends.
 
 A transaction's id is the id of the commit set, and so of the jobs, that it makes. Whoever finds a recorded id whose
-job does not exist first deletes that transaction: from then on a slower attempt can no longer finish it.
+job does not exist first deletes that transaction: from then on a slower attempt can no longer finish it. Who ends a
+run does the same: either its job is there and is stopped, or it never will be.
 """
 
 from collections.abc import Callable
@@ -10,11 +11,11 @@ from datetime import timedelta
 import grpc
 from python_pachyderm import Client
 
-from shared.errors import Retry
+from shared.errors import Reject, Retry
 from shared.events import Stage
 from shared.jobs import Jobs, OwnedJob
-from shared.pachyderm import Pachyderm, is_code
-from shared.runs import JobRecord, Run, Runs
+from shared.pachyderm import Pachyderm, details, is_code
+from shared.runs import FINAL, JobRecord, Run, Runs
 
 
 async def launch(
@@ -30,7 +31,8 @@ async def launch(
     """Applies `effects` in one transaction and returns the id of the job it makes in `pipeline`.
 
     Returns the job made before where there is one. `effects` gets a client bound to the transaction, and must move
-    the head of an input of `pipeline`. Raises Retry where another attempt claimed the stage meanwhile.
+    the head of an input of `pipeline`. Raises Retry where another attempt claimed the stage meanwhile, and Reject
+    `run.over` where the run was ended meanwhile (which changes nothing in it any more).
     """
     previous = run.stage(stage).job
     if previous:
@@ -41,15 +43,35 @@ async def launch(
     transaction = await pachyderm.call(lambda client: str(client.start_transaction().id))
 
     def claim(record: Run) -> None:
+        if record.state in FINAL:
+            raise Reject("run.over", f"Run {run.id} is {record.state}: nothing is launched for it.")
         if record.stage(stage).job != previous:
             raise Retry(f"another attempt launches {stage} of run {run.id}", after=timedelta(seconds=1))
         record.set_stage(stage, JobRecord(job=transaction, pipeline=pipeline))
 
-    await runs.update(run.workspace, run.id, claim)
+    try:
+        await runs.update(run.workspace, run.id, claim)
+    except (Reject, Retry):
+        await pachyderm.call(lambda client: client.delete_transaction(transaction))
+        raise
     await jobs.claim(OwnedJob(workspace=run.workspace, job=transaction, pipeline=pipeline, stage=stage, runs=(run.id,)))
     await pachyderm.call(lambda client: _finish(client, pachyderm, transaction, effects))
     await jobs.update(run.workspace, transaction, _mark_launched)
     return transaction
+
+
+async def stop(run: Run, stage: Stage, reason: str, *, pachyderm: Pachyderm, jobs: Jobs) -> bool:
+    """Stops the stage's job of a run that is final in its record; False where there is none, nor ever will be.
+
+    Harmless to repeat. The job's end is then told, and its log kept, as for any other job.
+    """
+    job, pipeline = run.stage(stage).job, run.stage(stage).pipeline
+    if not job or not await pachyderm.call(lambda client: _settle(client, run.workspace, pipeline, job)):
+        return False
+    # Whoever launched it may have died before it said so, and the relay follows only what is launched.
+    await jobs.update(run.workspace, job, _mark_launched)
+    await pachyderm.call(lambda client: _stop(client, run.workspace, pipeline, job, reason))
+    return True
 
 
 def job_exists(client: Client, workspace: str, pipeline: str, job: str) -> bool:
@@ -71,6 +93,14 @@ def _settle(client: Client, workspace: str, pipeline: str, job: str) -> bool:
         if not is_code(error, grpc.StatusCode.NOT_FOUND):
             raise
     return job_exists(client, workspace, pipeline, job)
+
+
+def _stop(client: Client, workspace: str, pipeline: str, job: str, reason: str) -> None:
+    try:
+        client.stop_job(job, pipeline, reason=reason, project_name=workspace)
+    except grpc.RpcError as error:
+        if "finished" not in details(error) and not is_code(error, grpc.StatusCode.NOT_FOUND):
+            raise
 
 
 def _finish(client: Client, pachyderm: Pachyderm, transaction: str, effects: Callable[[Client], None]) -> None:

@@ -47,7 +47,9 @@ async def build(
 
     def effects(client: Client) -> None:
         head = commit_of(commit.workspace, "source", commit.commit)
-        client.create_branch("source", BRANCH, head, project_name=commit.workspace)
+        # A retry builds what the branch may point at already: without a new commit there would be no job.
+        again = bool(run.retry_of)
+        client.create_branch("source", BRANCH, head, new_commit=again, project_name=commit.workspace)
         if not exists:
             _create_pipeline(client, commit.workspace, settings.builder_image)
 

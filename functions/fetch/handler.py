@@ -57,7 +57,9 @@ async def fetch(
 
     def effects(client: Client) -> None:
         head = commit_of(commit.workspace, "manifest", commit.commit)
-        client.create_branch("manifest", pipeline, head, project_name=commit.workspace)
+        # A retry fetches what the branch may point at already: without a new commit there would be no job.
+        again = bool(run.retry_of)
+        client.create_branch("manifest", pipeline, head, new_commit=again, project_name=commit.workspace)
         if not exists:
             _create_pipeline(client, commit.workspace, pipeline, name, settings)
 

@@ -1,7 +1,6 @@
 """GET …/files/{what}: a run's code, data or models, streamed out of Pachyderm as a tar."""
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator
 from typing import Annotated, Any, Final, Literal, cast
 
@@ -14,6 +13,7 @@ from python_pachyderm.proto.v2.pfs import pfs_pb2
 from functions.gateway import archive
 from functions.gateway.blocks import stepped
 from functions.gateway.dependencies import RunRecord, Wired
+from functions.gateway.lineage import walk
 from shared.errors import NotFound
 from shared.pachyderm import Pachyderm, commit_of, is_code
 from shared.runs import Part, Run
@@ -82,20 +82,8 @@ async def _input(pachyderm: Pachyderm, run: Run, what: What) -> Any:
 
 def _used(client: Client, run: Run, repos: tuple[str, ...]) -> Any:
     """The nearest commit of `repos` upstream of the training's output; None where the job made none."""
-    upstream = deque([commit_of(run.workspace, run.train.pipeline, run.train.job)])
-    while upstream:
-        commit = upstream.popleft()
-        repo = commit.branch.repo.name
-        if repo in repos:
-            return commit_of(run.workspace, repo, commit.id)
-        try:
-            [info] = client.inspect_commit(commit, pfs_pb2.CommitState.STARTED)
-        except grpc.RpcError as error:
-            if is_code(error, grpc.StatusCode.NOT_FOUND):
-                continue  # deleted since: what is left of the lineage may still lead there
-            raise
-        upstream.extend(info.direct_provenance)
-    return None
+    steps = walk(client, run.workspace, run.train.pipeline, run.train.job)
+    return next((commit_of(run.workspace, step.repo, step.commit) for step in steps if step.repo in repos), None)
 
 
 def _renamed(name: str, models: dict[str, str] | None) -> str:

@@ -111,7 +111,11 @@ async def _complete(wired: Services, run: Run, stage: Stage) -> bool:
     try:
         await wired.bucket.call(lambda client: client.head_object(Bucket=wired.settings.logs_bucket, Key=key))
     except ClientError:
-        return (await wired.runs.get(run.workspace, run.id)).state in FINAL
+        record = await wired.runs.get(run.workspace, run.id)
+        job = record.stage(stage)
+        # A run that its user has killed is final before its job has ended, whose log is collected then.
+        coming = record.state == "killed" and job.job and job.finished is None
+        return record.state in FINAL and not coming
     return True
 
 

@@ -20,7 +20,7 @@ from shared.workspaces import ensure
 
 # S3 allows 1,024 bytes a key; the workspace, the kind, the run and three slashes take 78 at most.
 _MOST_FILENAME: Final = 200
-_MOST_AUTHOR: Final = 200
+MOST_AUTHOR: Final = 200
 
 
 class _Strict(BaseModel):
@@ -49,7 +49,7 @@ class Submission(_Strict):
 
     parts: list[PartWanted] = Field(min_length=1, max_length=len(PART_KINDS))
     options: OptionsWanted = OptionsWanted()
-    author: str = Field(default="", max_length=_MOST_AUTHOR)
+    author: str = Field(default="", max_length=MOST_AUTHOR)
     force: bool = False
 
 

@@ -21,10 +21,10 @@ from python_pachyderm.proto.v2.transaction.transaction_pb2 import TransactionReq
 
 from functions.ingest.bundle import Bundle
 from shared.bundles import content_branch
-from shared.errors import Retry
+from shared.errors import Reject, Retry
 from shared.names import PartKind
 from shared.pachyderm import ABANDONED, Pachyderm, commit_of, details, is_code
-from shared.runs import Part, Run, Runs
+from shared.runs import FINAL, Part, Run, Runs
 
 # Pachyderm keeps the list of a request's files in memory: at 1 KiB each, 2 MiB.
 _BATCH: Final = 2_000
@@ -39,7 +39,8 @@ _OVERTAKEN: Final = timedelta(seconds=30)
 async def commit_bundle(run: Run, kind: PartKind, bundle: Bundle, *, pachyderm: Pachyderm, runs: Runs) -> str:
     """Returns the id of the run's commit of this bundle; where Pachyderm has the content, nothing is uploaded.
 
-    Raises Retry where another attempt has taken over, or where the content is being stored by Pachyderm just now.
+    Raises Retry where another attempt has taken over, or where the content is being stored by Pachyderm just now, and
+    Reject `run.over` where the run was ended meanwhile: then it leaves no commit.
     """
     before = run.parts[kind].attempt if kind in run.parts else ""
     if before and await pachyderm.call(lambda client: _close(client, run, kind, before)) == "finished":
@@ -49,6 +50,7 @@ async def commit_bundle(run: Run, kind: PartKind, bundle: Bundle, *, pachyderm: 
     commit = await pachyderm.call(lambda client: _start(client, run, kind, bundle.id, base))
 
     def note(record: Run) -> None:
+        _check_open(record)
         part = record.parts.get(kind) or Part(kind=kind)
         if part.attempt != before:
             raise Retry("another attempt stores the bundle", after=_OVERTAKEN)
@@ -58,6 +60,8 @@ async def commit_bundle(run: Run, kind: PartKind, bundle: Bundle, *, pachyderm: 
         await runs.update(run.workspace, run.id, note)
         if not base:
             await pachyderm.call(lambda client: _upload(client, run, kind, commit, bundle.files))
+        # An upload takes its time, and what was killed must not become the workspace's newest.
+        _check_open(await runs.get(run.workspace, run.id))
         heads = [NEWEST] if base else [NEWEST, branch]
         await pachyderm.call(lambda client: _finish(client, run, kind, commit, heads))
     except Exception as error:
@@ -72,6 +76,11 @@ async def commit_bundle(run: Run, kind: PartKind, bundle: Bundle, *, pachyderm: 
         await pachyderm.call(lambda client: _close(client, run, kind, commit))
         raise
     return commit
+
+
+def _check_open(run: Run) -> None:
+    if run.state in FINAL:
+        raise Reject("run.over", f"Run {run.id} is {run.state}: nothing is stored for it.")
 
 
 def _close(client: Client, run: Run, kind: PartKind, commit: str) -> Literal["finished", "closed", "lost"]:

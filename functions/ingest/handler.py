@@ -81,6 +81,8 @@ async def _ingest(
     if run.state in FINAL or (part is not None and part.commit):
         return  # a redelivery: it is done
     run = await advance(bus, runs, run.workspace, run.id, "ingesting")
+    if run.state in FINAL:
+        return  # ended meanwhile
     # A thread may be writing still when this is told to stop.
     with tempfile.TemporaryDirectory(prefix="kaos-ingest-", ignore_cleanup_errors=True) as directory:
         packed = Path(directory) / "bundle"

@@ -12,10 +12,10 @@ from functions.logs.reasons import failure, of_trials
 from functions.logs.trials import read_trials
 from shared.bucket import Bucket
 from shared.bus import Bus
-from shared.errors import Retry
+from shared.errors import NotFound, Retry
 from shared.events import Event, JobFinished, JobOutcome, JobStarted, LogLine
 from shared.function import function
-from shared.pachyderm import Pachyderm, details
+from shared.pachyderm import Pachyderm, details, is_code
 from shared.progress import advance
 from shared.runs import Failure, Run, Runs, Trial
 from shared.settings import Settings
@@ -44,6 +44,8 @@ async def follow(event: Event[JobStarted], *, pachyderm: Pachyderm, bus: Bus) ->
                 for run in job.runs:
                     await bus.publish(told.model_copy(update={"run": run}))
     except grpc.RpcError as error:
+        if is_code(error, grpc.StatusCode.NOT_FOUND):
+            return  # the job was deleted
         raise Retry(f"the log stream broke: {details(error)}", after=timedelta(seconds=1)) from error
 
 
@@ -59,6 +61,8 @@ async def collect(
 ) -> None:
     """Stores the whole log in the object store, and only then ends the run: a finished run has its log."""
     job = event.data
+    if not [run for run in job.runs if await _is_there(job.workspace, run, runs)]:
+        return  # its workspace is gone, and with it whoever could read the log
     with tempfile.TemporaryDirectory(prefix="kaos-log-") as directory:
         path = Path(directory) / f"{job.stage}.ndjson"
         heard = await _write(job, path, pachyderm=pachyderm)
@@ -69,13 +73,22 @@ async def collect(
         await _end(job, run, heard, pachyderm=pachyderm, runs=runs, bus=bus)
 
 
+async def _is_there(workspace: str, run: str, runs: Runs) -> bool:
+    try:
+        await runs.get(workspace, run)
+    except NotFound:
+        return False
+    return True
+
+
 async def _write(job: JobFinished, path: Path, *, pachyderm: Pachyderm) -> _Heard:
     heard = _Heard()
     with path.open("wb") as file:
         try:
             async for told in read_job(job, pachyderm=pachyderm, follow=False):
                 if isinstance(told, TrialEnd):
-                    heard.ends[told.trial] = told
+                    # The first end is the training's own; then comes that of err_cmd, which knows no reason.
+                    heard.ends.setdefault(told.trial, told)
                     continue
                 file.write(told.model_dump_json(exclude={"run", "workspace"}).encode() + b"\n")
                 if told.text.strip():
@@ -95,20 +108,27 @@ async def _end(job: JobFinished, run: str, heard: _Heard, *, pachyderm: Pachyder
         if job.outcome != "succeeded":
             error = failure(job, heard.of_job())
 
-    def note(record: Run) -> None:
+    def note_job(record: Run) -> None:
         stage = record.stage(job.stage)
         stage.state, stage.reason = job.outcome, job.reason
         stage.started, stage.finished = job.started, job.finished or datetime.now(UTC)
-        stage.skipped = bool(trials) and all(trial.state == "skipped" for trial in trials)
+        stage.skipped = stage.skipped or (bool(trials) and all(trial.state == "skipped" for trial in trials))
         record.trials = trials or record.trials
+
+    def note(record: Run) -> None:
+        note_job(record)
         record.error = error or record.error
 
     if job.stage == "train" and outcome == "succeeded":
         await _remember(job.workspace, run, runs, bus)
     if job.stage != "train" and outcome == "succeeded":
-        await runs.update(job.workspace, run, note)
-    else:
-        await advance(bus, runs, job.workspace, run, outcome, note)
+        await runs.update(job.workspace, run, note_job)
+        return
+    ended = await advance(bus, runs, job.workspace, run, outcome, note)
+    if ended.state == "killed" and ended.stage(job.stage).finished is None:
+        # Killed by its user it was final before its job's end, which is noted all the same. It has no models.
+        trials = [trial.model_copy(update={"model": "", "metrics": {}}) for trial in trials]
+        await runs.update(job.workspace, run, note_job)
 
 
 async def _remember(workspace: str, run: str, runs: Runs, bus: Bus) -> None:
@@ -126,6 +146,8 @@ async def _training(
         if (end := heard.ends.get(trial.id)) is not None:
             trial.cpu_seconds, trial.peak_bytes = end.cpu_seconds, end.peak_bytes
             trial.reason = end.reason
+        if job.outcome == "killed" and trial.state == "running":
+            trial.state = "killed"
     if job.outcome != "succeeded":
         return job.outcome, failure(job, heard.of_job()), trials
     error = of_trials(trials, heard.last_words)

@@ -55,6 +55,8 @@ async def on_job(event: Event[JobFinished], *, pachyderm: Pachyderm, runs: Runs,
 
 
 def _point(job: JobFinished, run: Run, client: Client) -> None:
+    if run.stage(job.stage).skipped:
+        return  # a retry took it over from an earlier run: newer ones may have come since
     if job.stage == "build":
         point_at_image(client, job.workspace, job.job)
     else:
@@ -115,7 +117,10 @@ async def _launch(
     jobs: Jobs,
     bus: Bus,
 ) -> None:
-    pipeline = pipeline_name(inputs.digest, run.options, data=inputs.data.repo, again=run.id if run.force else "")
+    # A retry trains where Pachyderm knows which trials were done.
+    pipeline = run.train.pipeline or pipeline_name(
+        inputs.digest, run.options, data=inputs.data.repo, again=run.id if run.force else ""
+    )
     exists = await pachyderm.call(lambda client: pipeline_exists(client, run.workspace, pipeline))
 
     def effects(client: Client) -> None:

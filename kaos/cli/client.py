@@ -67,6 +67,14 @@ class Client:
         """One run."""
         return cast("Run", self._call("GET", _path(workspace, "runs", run)))
 
+    def kill(self, run: Run) -> Run:
+        """Ends a run; it is as it is then."""
+        return cast("Run", self._call("POST", _path(run["workspace"], "runs", run["id"], "kill")))
+
+    def retry(self, run: Run, author: str) -> Run:
+        """A new run that does again what failed of this one."""
+        return cast("Run", self._call("POST", _path(run["workspace"], "runs", run["id"], "retry"), {"author": author}))
+
     def logs(self, run: Run, stage: str, *, follow: bool = False, tail: int | None = None) -> Iterator[Line]:
         """The lines of a stage; with `follow`, until its log is complete."""
         query = {"stage": stage, "follow": _flag(follow), "tail": tail}

@@ -10,6 +10,8 @@ _COMMANDS = {
     "info": ("kaos.cli.info:info", "A run's stages, its models and their metrics."),
     "logs": ("kaos.cli.logs:logs", "What a training printed."),
     "build-logs": ("kaos.cli.logs:build_logs", "What a build printed."),
+    "kill": ("kaos.cli.kill:kill", "End a run."),
+    "retry": ("kaos.cli.retry:retry", "Do again what failed of a run."),
     "get": ("kaos.cli.get:get", "Download models, code and data."),
 }
 

@@ -17,9 +17,10 @@ import shared.bucket
 import shared.pachyderm
 from functions.ingest import commit as commit_module
 from shared.bus import Bus
-from shared.errors import Retry
+from shared.errors import Reject, Retry
 from shared.events import Event
 from shared.pachyderm import ABANDONED
+from shared.progress import advance
 from shared.runs import Run
 from tests.archives import make_zip
 from tests.integration.ingest.conftest import Inbox
@@ -228,3 +229,22 @@ async def test_the_heartbeat_of_the_living_takes_back_the_nak_of_the_overtaken(b
     await bus.client.publish(overtaken.reply, b'-NAK {"delay": 1000000}')  # nanoseconds; the client sends one only
     await bus.client.flush()
     assert (await stream.consumer_info("kaos-events", "ingest")).num_ack_pending == 0
+
+
+async def test_a_run_that_is_killed_during_the_upload_leaves_no_commit_and_no_newest(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = await inbox.drop("data", "d.zip", BODY)
+    async with held("_upload", monkeypatch) as gate:
+        attempt = asyncio.create_task(inbox.ingest(event))
+        await gate.reached()
+        run = await inbox.only_run()
+        await advance(inbox.bus, inbox.runs, inbox.workspace, run.id, "killed")
+        gate.release()
+        with pytest.raises(Reject) as over:
+            await attempt
+    assert over.value.code == "run.over"
+    assert await inbox.commits("data") == []
+    assert "master" not in await inbox.heads("data")
+    await inbox.ingest(event)  # a redelivery
+    assert (await inbox.commits("data"), (await inbox.only_run()).state) == ([], "killed")

@@ -1,7 +1,8 @@
 """A job is made exactly once, wherever an attempt dies. Records are real; Pachyderm's transactions are a fake."""
 
+import contextlib
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
@@ -10,10 +11,11 @@ import grpc
 import pytest
 
 from shared.bus import Bus
-from shared.errors import Retry
+from shared.errors import Reject, Retry
 from shared.jobs import Jobs
-from shared.launch import launch
+from shared.launch import launch, stop
 from shared.pachyderm import Pachyderm
+from shared.progress import advance
 from shared.runs import Run, Runs
 
 
@@ -24,15 +26,30 @@ class NotFoundError(grpc.RpcError):
         return grpc.StatusCode.NOT_FOUND
 
 
+class FinishedError(grpc.RpcError):
+    """Of a job that is over."""
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.UNKNOWN
+
+    def details(self) -> str:
+        return "job already finished"
+
+
 class FakePachyderm:
     """Transactions that make a job of their own id, as Pachyderm's do; also its client."""
 
     def __init__(self) -> None:
         self.open: set[str] = set()
         self.jobs: list[str] = []
+        self.stopped: list[str] = []
         self.before_finish: Callable[[], None] = lambda: None
+        self.before_call: Callable[[], Awaitable[object]] | None = None
 
     async def call(self, work: Callable[[Any], Any]) -> Any:
+        if (meanwhile := self.before_call) is not None:
+            self.before_call = None
+            await meanwhile()
         return work(self)
 
     def in_transaction(self, transaction: str) -> str:
@@ -53,6 +70,11 @@ class FakePachyderm:
         self.delete_transaction(transaction)
         self.jobs.append(transaction)
 
+    def stop_job(self, job: str, pipeline: str, *, reason: str, project_name: str) -> None:
+        if job in self.stopped:
+            raise FinishedError
+        self.stopped.append(job)
+
     def inspect_job(self, job: str, pipeline: str, *, project_name: str) -> list[object]:
         if job not in self.jobs:
             raise NotFoundError
@@ -70,6 +92,11 @@ class Attempt:
         run = run or await self.runs.get("mnist", "01a")
         pachyderm = cast("Pachyderm", self.pachyderm)
         return await launch(run, "build", "build", lambda _: None, pachyderm=pachyderm, runs=self.runs, jobs=self.jobs)
+
+    async def kill(self) -> bool:
+        """As the gateway does it: the record first."""
+        run = await advance(self.bus, self.runs, "mnist", "01a", "killed")
+        return await stop(run, "build", "killed", pachyderm=cast("Pachyderm", self.pachyderm), jobs=self.jobs)
 
 
 @pytest.fixture
@@ -137,3 +164,69 @@ async def test_of_two_attempts_at_once_the_later_gives_way(attempt: Attempt) -> 
     with pytest.raises(Retry):
         await attempt.launch(before)
     assert attempt.pachyderm.jobs == [job]
+
+
+async def test_a_run_killed_before_its_job_is_claimed_never_has_one(attempt: Attempt) -> None:
+    run = await attempt.runs.get("mnist", "01a")
+    assert not await attempt.kill()
+    with pytest.raises(Reject) as over:
+        await attempt.launch(run)
+    assert over.value.code == "run.over"
+    assert (attempt.pachyderm.jobs, attempt.pachyderm.open) == ([], set())
+    assert (await attempt.runs.get("mnist", "01a")).state == "killed"
+
+
+async def test_a_run_killed_between_the_claim_and_the_transaction_s_end_never_has_a_job(attempt: Attempt) -> None:
+    pachyderm = attempt.pachyderm
+
+    def kill_lands_here() -> None:
+        # Synchronous: launch is in the call that ends the transaction. What kill does to Pachyderm is this.
+        pachyderm.delete_transaction(next(iter(pachyderm.open)))
+
+    pachyderm.before_finish = kill_lands_here
+    with pytest.raises(NotFoundError):
+        await attempt.launch()
+    assert not await attempt.kill()
+    assert pachyderm.jobs == pachyderm.stopped == []
+
+
+async def test_a_kill_that_lands_at_any_call_of_launch_leaves_nothing_running(attempt: Attempt) -> None:
+    """Before each of launch's calls to Pachyderm, in turn."""
+    for number in range(3):
+        name = f"01{number}"
+        await attempt.runs.create(Run(workspace="mnist", id=name, created=datetime.now(UTC), expected=("source",)))
+        await _killed_at_call(attempt, name, number)
+        running = set(attempt.pachyderm.jobs) - set(attempt.pachyderm.stopped)
+        assert (running, attempt.pachyderm.open) == (set(), set())
+
+
+async def _killed_at_call(attempt: Attempt, name: str, number: int) -> None:
+    pachyderm, left = attempt.pachyderm, number
+
+    async def arrive() -> None:
+        nonlocal left
+        if left == 0:
+            run = await advance(attempt.bus, attempt.runs, "mnist", name, "killed")
+            await stop(run, "build", "killed", pachyderm=cast("Pachyderm", pachyderm), jobs=attempt.jobs)
+        else:
+            left -= 1
+            pachyderm.before_call = arrive
+
+    pachyderm.before_call = arrive
+    with contextlib.suppress(Reject, NotFoundError):
+        await attempt.launch(await attempt.runs.get("mnist", name))
+    if pachyderm.before_call is not None:  # launch has made fewer calls: the kill comes after it
+        pachyderm.before_call, left = None, 0
+        await arrive()
+
+
+async def test_a_launched_job_is_stopped_once_and_its_end_will_be_told(attempt: Attempt) -> None:
+    job = await attempt.launch()
+    # The launcher died before it said so.
+    await attempt.jobs.update("mnist", job, lambda owned: setattr(owned, "launched", False))
+    assert await attempt.kill()
+    assert await attempt.kill()
+    assert attempt.pachyderm.stopped == [job]
+    owned = await attempt.jobs.get("mnist", job)
+    assert owned is not None
+    assert owned.launched

@@ -182,7 +182,9 @@ class _Handler(BaseHTTPRequestHandler):
             return self._json({"runs": gateway.runs[: int(query["limit"])]})
         return self._of_run(run, below, leaf, query, body)
 
-    def _of_run(self, run: str, below: str | None, leaf: str | None, query: dict[str, str], body: bytes) -> None:
+    def _of_run(  # noqa: PLR0911
+        self, run: str, below: str | None, leaf: str | None, query: dict[str, str], body: bytes
+    ) -> None:
         gateway = self.gateway
         found = next((each for each in gateway.runs if each["id"] == run), None)
         if found is None:
@@ -196,10 +198,24 @@ class _Handler(BaseHTTPRequestHandler):
             return self._json({"key": ""})
         if below == "logs":
             return self._lines("logs", gateway.lines.get(query["stage"], []))
+        if below == "kill":
+            return self._kill(found)
+        if below == "retry":
+            gateway.submissions.append(json.loads(body))
+            made = record(len(gateway.runs) + 1, workspace=found["workspace"], retry_of=run)
+            gateway.runs.insert(0, made)
+            return self._json(dict(made), 201)
         assert leaf is not None
         if leaf not in gateway.tars:
             return self._error(404, "files.none", f"The run has no {leaf}.")
         return self._chunks(leaf, [gateway.tars[leaf]])
+
+    def _kill(self, run: dict[str, Any]) -> None:
+        if run["state"] in {"succeeded", "failed"}:
+            return self._error(409, "run.final", "The run is over.")
+        run["error"] = {"code": "run.killed", "message": f"It was killed while it was {run['state']}."}
+        run["state"] = "killed"
+        return self._json(run)
 
     def _lines(self, name: str, items: list[dict[str, Any]]) -> None:
         self._chunks(name, [json.dumps(item).encode() + b"\n" for item in items])

@@ -17,6 +17,8 @@ ROUTES = [
     ("GET", "/v1/workspaces/mnist/runs"),
     ("GET", f"/v1/workspaces/mnist/runs/{RUN}"),
     ("POST", f"/v1/workspaces/mnist/runs/{RUN}/uploads"),
+    ("POST", f"/v1/workspaces/mnist/runs/{RUN}/kill"),
+    ("POST", f"/v1/workspaces/mnist/runs/{RUN}/retry"),
     ("GET", f"/v1/workspaces/mnist/runs/{RUN}/logs"),
     ("GET", f"/v1/workspaces/mnist/runs/{RUN}/events"),
     ("GET", "/v1/workspaces/mnist/events"),

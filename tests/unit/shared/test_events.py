@@ -43,6 +43,7 @@ def test_different_things_have_different_ids() -> None:
     others = [
         *ALL,
         COMMIT.model_copy(update={"commit": "d" * 32}),
+        COMMIT.model_copy(update={"run": "01k"}),
         OBJECT.model_copy(update={"etag": "f"}),
         RUN.model_copy(update={"state": "failed"}),
         LINE.model_copy(update={"seq": 4}),
