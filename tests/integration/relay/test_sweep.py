@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,12 +82,15 @@ async def test_what_nobody_has_claimed_is_told_and_repeating_it_is_one_event(
 
 @pytest.mark.usefixtures("settled")
 async def test_what_ingest_has_claimed_is_not_told(
-    bus: Bus, bucket: Bucket, inbox: Inbox, put: Put, store_settings: Settings
+    *, bus: Bus, bucket: Bucket, inbox: Inbox, put: Put, store_settings: Settings, tmp_path: Path
 ) -> None:
     keys = ["mnist/data/a b.tar", "mnist/data/c.tar", f"mnist/source/{RUN}/c.zip"]
     for key in keys[1:]:
         put(key)
         await claim(bus, bucket, store_settings.inbox_bucket, key)
+    (tmp_path / "large").write_bytes(bytes(9 << 20))  # boto3 sends this in parts
+    await bucket.upload(store_settings.inbox_bucket, "mnist/data/large.tar", tmp_path / "large")
+    await claim(bus, bucket, store_settings.inbox_bucket, "mnist/data/large.tar")
     assert await inbox.tell_missed() == 0
     put("mnist/data/late.tar")
     await claim(bus, bucket, store_settings.inbox_bucket, "mnist/data/late.tar")
