@@ -6,7 +6,8 @@ stays -1): a server that gives up does so in silence, whereas a dead letter can 
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -33,6 +34,9 @@ _HANDOVER_SECONDS: Final = 0.2
 _ATTEMPTS: Final = 5
 # Attempts 1 … 4 are repeated after these many seconds: a restart of Pachyderm (seconds) is survived.
 _BACKOFF_SECONDS: Final = (0.5, 2.0, 8.0, 20.0)
+# An answer is repeated for as long as a server takes to restart; then ack_wait (30 s) gives the message out anew.
+_TELLS: Final = 20
+_TELL_SECONDS: Final = 0.5
 # A Retry is patience, not failure, but not for ever: at 1 s each this is over an hour.
 _MAX_DELIVERIES: Final = 5_000
 
@@ -50,38 +54,41 @@ async def consume(function: Function, bus: Bus, dependencies: Mapping[str, Any],
     free = asyncio.Semaphore(function.slots)
     subscription: JetStreamContext.PullSubscription | None = None
     running: set[asyncio.Task[None]] = set()
-    async with asyncio.TaskGroup() as handlers, _drained(running):
-        while True:
-            await free.acquire()
-            message: Msg | None = None
-            try:
-                subscription = subscription or await bus.stream.pull_subscribe_bind(
-                    function.consumer, stream=EVENTS_STREAM
-                )
-                [message] = await subscription.fetch(1, timeout=_FETCH_SECONDS)
-            except (NatsTimeoutError, TimeoutError):
-                continue
-            except NatsError as error:
-                log.warning("consumer.fetch-failed", function=function.name, error=repr(error))
-                subscription = None
-                await asyncio.sleep(_REBIND_SECONDS)
-                continue
-            finally:
-                if message is None:
-                    free.release()
-            task = handlers.create_task(_handle(function, bus, message, dependencies, on_reject))
-            running.add(task)
-            task.add_done_callback(running.discard)
-            task.add_done_callback(lambda _: free.release())
+    async with asyncio.TaskGroup() as handlers:
+        try:
+            while True:
+                await free.acquire()
+                message: Msg | None = None
+                try:
+                    subscription = subscription or await bus.stream.pull_subscribe_bind(
+                        function.consumer, stream=EVENTS_STREAM
+                    )
+                    [message] = await subscription.fetch(1, timeout=_FETCH_SECONDS)
+                except (NatsTimeoutError, TimeoutError):
+                    continue
+                except NatsError as error:
+                    log.warning("consumer.fetch-failed", function=function.name, error=repr(error))
+                    subscription = None
+                    await asyncio.sleep(_REBIND_SECONDS)
+                    continue
+                finally:
+                    if message is None:
+                        free.release()
+                task = handlers.create_task(_handle(function, bus, message, dependencies, on_reject))
+                running.add(task)
+                task.add_done_callback(running.discard)
+                task.add_done_callback(lambda _: free.release())
+        finally:
+            await _wind_up(subscription, running)
 
 
-@contextlib.asynccontextmanager
-async def _drained(running: set[asyncio.Task[None]]) -> AsyncIterator[None]:
-    try:
-        yield
-    finally:
-        if running:
-            await asyncio.wait(running, timeout=_DRAIN_SECONDS)
+async def _wind_up(subscription: JetStreamContext.PullSubscription | None, running: set[asyncio.Task[None]]) -> None:
+    if subscription is not None:
+        # Or what is handed over would be sent here once more, in answer to the last fetch.
+        with contextlib.suppress(NatsError):
+            await subscription.unsubscribe()
+    if running:
+        await asyncio.wait(running, timeout=_DRAIN_SECONDS)
 
 
 async def _handle(
@@ -97,7 +104,7 @@ async def _handle(
         except Reject as rejection:
             logger.info("event.rejected", code=rejection.code, message=rejection.message)
             await on_reject(event, rejection)
-        await message.ack_sync()
+        await _until_heard(message.ack_sync)
         logger.debug("event.handled")
     except asyncio.CancelledError:
         # This process ends: another takes the message now, and not only when ack_wait is over.
@@ -108,7 +115,7 @@ async def _handle(
         if attempt >= _MAX_DELIVERIES:
             await _dead_letter(bus, message, retry)
         else:
-            await message.nak(delay=retry.after.total_seconds())
+            await _until_heard(partial(message.nak, delay=retry.after.total_seconds()))
     except ValidationError as error:
         # Nobody can ever read it: repeating does not help.
         logger.error("event.malformed", error=str(error))  # noqa: TRY400  # the message is the whole story
@@ -116,13 +123,23 @@ async def _handle(
     except Exception as error:
         logger.exception("event.failed")
         if attempt >= _ATTEMPTS:
-            with contextlib.suppress(NatsError):
-                await _dead_letter(bus, message, error)
+            await _dead_letter(bus, message, error)
         else:
-            with contextlib.suppress(NatsError):
-                await message.nak(delay=_BACKOFF_SECONDS[min(attempt, len(_BACKOFF_SECONDS)) - 1])
+            delay = _BACKOFF_SECONDS[min(attempt, len(_BACKOFF_SECONDS)) - 1]
+            await _until_heard(partial(message.nak, delay=delay))
     finally:
         heart.cancel()
+
+
+async def _until_heard(tell: Callable[[], Awaitable[object]]) -> None:
+    """Answers the server, also one that is just being restarted: what it does not hear, it gives out again."""
+    for _ in range(_TELLS):
+        try:
+            await tell()
+        except (NatsError, TimeoutError):
+            await asyncio.sleep(_TELL_SECONDS)
+        else:
+            return
 
 
 async def _beat(message: Msg) -> None:
@@ -136,16 +153,17 @@ async def _beat(message: Msg) -> None:
 async def _dead_letter(bus: Bus, message: Msg, error: Exception) -> None:
     """Keeps the message where a person can find it, then removes it from the queue. In this order."""
     metadata = message.metadata
-    await bus.stream.publish(
-        f"kaos-dead.{metadata.consumer}",
-        message.data,
-        headers={
-            "Nats-Msg-Id": f"{metadata.consumer}/{metadata.sequence.stream}",
-            "Kaos-Subject": message.subject,
-            "Kaos-Error": f"{type(error).__name__}: {error}".replace("\n", " ")[:1000],
-        },
-    )
-    await message.term()
+    headers = {
+        "Nats-Msg-Id": f"{metadata.consumer}/{metadata.sequence.stream}",
+        "Kaos-Subject": message.subject,
+        "Kaos-Error": f"{type(error).__name__}: {error}".replace("\n", " ")[:1000],
+    }
+
+    async def keep() -> None:
+        await bus.stream.publish(f"kaos-dead.{metadata.consumer}", message.data, headers=headers)
+        await message.term()
+
+    await _until_heard(keep)
 
 
 def rejection_targets(data: Data) -> tuple[str, ...]:
