@@ -39,7 +39,14 @@ async def apply(stream: JetStreamContext, *, replicas: int = 1) -> None:
             await stream.key_value(entry["name"])
         except NotFoundError:
             await stream.create_key_value(
-                KeyValueConfig(bucket=entry["name"], history=entry["history"], replicas=replicas)
+                KeyValueConfig(
+                    bucket=entry["name"],
+                    history=entry["history"],
+                    replicas=replicas,
+                    # Half the cost of a read. Of several replicas any may answer, also one that lags behind, and a
+                    # compare-and-set begins with a read: then the leader must.
+                    direct=replicas == 1,
+                )
             )
 
 
