@@ -2,11 +2,17 @@
 
 import hashlib
 import json
+from collections.abc import Callable
+from typing import Final
 
-from nats.js.errors import KeyDeletedError, KeyNotFoundError
+from nats.js.errors import KeyDeletedError, KeyNotFoundError, KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
 
+from shared.errors import Conflict
 from shared.runs import Options
+
+# As for run records: more losses in a row than this is a bug, not contention.
+_ATTEMPTS: Final = 20
 
 
 def fingerprint(contents: tuple[str, ...], options: Options) -> str:
@@ -38,31 +44,42 @@ class Trained:
 
 
 class Waiting:
-    """The runs that wait for an input, in KV bucket `kaos-waiting` under `<workspace>.<run>`.
+    """The runs that wait for an input, in KV bucket `kaos-waiting`: under each workspace the ids of its own, as JSON.
 
-    Without it, each new input would have to look through all runs there ever were.
+    One key, so that a new input costs one read: nearly always, nobody waits.
     """
 
     def __init__(self, bucket: KeyValue) -> None:
         self._bucket = bucket
 
     async def add(self, workspace: str, run: str) -> None:
-        """Notes one; before it looks for the last time whether it need wait."""
-        await self._bucket.put(f"{workspace}.{run}", b"1")
+        """Notes one; before it looks for the last time whether it need wait. Raises Conflict."""
+        await self._change(workspace, lambda runs: runs | {run})
 
     async def remove(self, workspace: str, run: str) -> None:
-        """Forgets one that waits no more."""
-        await self._bucket.purge(f"{workspace}.{run}")
+        """Forgets one that waits no more. Raises Conflict."""
+        await self._change(workspace, lambda runs: runs - {run})
 
     async def of(self, workspace: str) -> list[str]:
-        """The runs of a workspace that may wait."""
-        watcher = await self._bucket.watch(f"{workspace}.*", ignore_deletes=True)
-        found = []
+        """The runs of a workspace that may wait, oldest first."""
+        return sorted((await self._read(workspace))[0])
+
+    async def _read(self, workspace: str) -> tuple[frozenset[str], int]:
+        """The runs, and the revision that a change replaces: 0 where there is none."""
         try:
-            async for entry in watcher:
-                if entry is None:  # nats-py's mark for: that was all there is now
-                    break
-                found.append(entry.key.partition(".")[2])
-        finally:
-            await watcher.stop()
-        return found
+            entry = await self._bucket.get(workspace)
+        except KeyNotFoundError:
+            return frozenset(), 0
+        return frozenset(json.loads(entry.value or b"[]")), entry.revision or 0
+
+    async def _change(self, workspace: str, change: Callable[[frozenset[str]], frozenset[str]]) -> None:
+        for _ in range(_ATTEMPTS):
+            runs, revision = await self._read(workspace)
+            if change(runs) == runs:
+                return
+            try:
+                await self._bucket.update(workspace, json.dumps(sorted(change(runs))).encode(), last=revision)
+            except KeyWrongLastSequenceError:
+                continue
+            return
+        raise Conflict("waiting.contended", f"Too many runs of workspace {workspace} begin to wait at once.")
