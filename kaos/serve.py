@@ -95,6 +95,7 @@ def _functions(part: str) -> tuple[Function, ...]:
 
 @contextlib.asynccontextmanager
 async def _connected(settings: Settings, declare: Declare | None) -> AsyncIterator[Services]:
+    log.info("serve.connects", nats=settings.nats_url, pachyderm=settings.pachyderm_address, store=settings.s3_endpoint)
     async with contextlib.AsyncExitStack() as opened:
         nats = await bus.connect(settings, source="serve")
         opened.push_async_callback(nats.close)

@@ -24,7 +24,7 @@ _KIB: Final = 1024
 class ServerStatus:
     """`state`: up, silent (it runs and does not answer) or down (it waits to be started again).
 
-    `memory` is resident, in bytes; `seconds` since it was started. `trouble` is a sentence, or empty.
+    `memory` in bytes, what is shared counted once; `seconds` since it was started. `trouble` is a sentence, or empty.
     """
 
     name: str
@@ -114,10 +114,9 @@ def _trouble(home: Home, name: str, state: str, known: ServerRecord) -> str:
 
 
 def _memory(pid: int | None) -> int | None:
-    """Resident memory in bytes; None where there is no such process any more."""
+    """Its share of memory in bytes, what several processes share divided between them; None where it has ended."""
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
         return None
-    found = {name: value for name, _, value in (line.partition(":") for line in lines)}
-    return int(found["VmRSS"].split()[0]) * _KIB if "VmRSS" in found else None
+    return next((int(line.split()[1]) * _KIB for line in lines if line.startswith("Pss:")), None)

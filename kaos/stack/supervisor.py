@@ -101,9 +101,13 @@ async def _start_all(watched: Sequence[Watched]) -> None:
 async def _start(watched: Watched) -> None:
     server, begun = watched.server, time.monotonic()
     said_before = server.log.stat().st_size if server.log.exists() else 0
-    _spawn(watched)
-    assert watched.process is not None
-    ended, answered = asyncio.create_task(watched.process.ended()), asyncio.create_task(_answered(server))
+    try:
+        running = _spawn(watched)
+    except OSError as error:
+        raise KaosError(
+            "stack.start", f"{server.name} can't be started: {server.command[0]}: {error.strerror}"
+        ) from error
+    ended, answered = asyncio.create_task(running.ended()), asyncio.create_task(_answered(server))
     try:
         await asyncio.wait({ended, answered}, timeout=_START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -123,7 +127,7 @@ async def _answered(server: Server) -> None:
         await asyncio.sleep(_ASK_SECONDS)
 
 
-def _spawn(watched: Watched) -> None:
+def _spawn(watched: Watched) -> Process:
     server = watched.server
     log = open_log(server.log)
     try:
@@ -131,6 +135,7 @@ def _spawn(watched: Watched) -> None:
     finally:
         os.close(log)
     watched.started = time.time()
+    return watched.process
 
 
 async def _keep_all(watched: Sequence[Watched], tell: Tell) -> None:

@@ -132,3 +132,41 @@ async def test_an_unreadable_event_is_a_dead_letter_at_once(bus: Bus) -> None:
         await bus.publish(COMMIT)
         await deliveries.until(lambda: len(deliveries.events) == 1)
     assert (await bus.stream.stream_info("kaos-dead")).state.messages == 1
+
+
+class Slow(Deliveries):
+    """A handler that takes its time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_end = asyncio.Event()
+        self.ended = 0
+
+    async def handle(self, event: Event[CommitFinished]) -> None:
+        await super().handle(event)
+        await self.may_end.wait()
+        self.ended += 1
+
+
+async def test_a_running_handler_may_end_when_its_consumer_stops(bus: Bus) -> None:
+    slow = Slow()
+    async with consuming(bus, slow):
+        await bus.publish(COMMIT)
+        await slow.until(lambda: len(slow.events) == 1)
+        asyncio.get_running_loop().call_later(0.1, slow.may_end.set)
+
+    assert slow.ended == 1
+    assert await settled(bus)
+
+
+async def test_what_does_not_end_in_time_is_handed_over_at_once(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumer_module, "_DRAIN_SECONDS", 0.01)
+    slow, next_one = Slow(), Deliveries()
+    async with consuming(bus, slow):
+        await bus.publish(COMMIT)
+        await slow.until(lambda: len(slow.events) == 1)
+
+    async with consuming(bus, next_one):
+        await next_one.until(lambda: len(next_one.events) == 1)  # ack_wait is 30 s, three times this bound
+        assert await settled(bus)
+    assert slow.ended == 0

@@ -77,8 +77,8 @@ async def test_a_subscriber_changes_nothing(credentials: Any) -> None:
             await stream.add_consumer("kaos-events", config)
     # The one way in, which ordered consumers need, makes consumers without a lasting name and changes none.
     for naming in ({"durable_name": "ingest"}, {"name": "ingest"}):
-        config = {"ack_policy": "none", "deliver_subject": "_INBOX.x", "filter_subject": "kaos.nothing", **naming}
-        request = json.dumps({"stream_name": "kaos-events", "config": config}).encode()
+        wanted = {"ack_policy": "none", "deliver_subject": "_INBOX.x", "filter_subject": "kaos.nothing", **naming}
+        request = json.dumps({"stream_name": "kaos-events", "config": wanted}).encode()
         answer = await client.request("$JS.API.CONSUMER.CREATE.kaos-events", request, timeout=BOUND)
         assert "error" in json.loads(answer.data)
     with pytest.raises(NatsTimeoutError):
