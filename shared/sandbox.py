@@ -80,14 +80,16 @@ def start(
     stdin: int | IO[bytes] = subprocess.DEVNULL,
     stdout: int | IO[bytes] | None = None,
     stderr: int | IO[bytes] | None = None,
+    prefix: Sequence[str] = (),
     joins: Sequence[Path] = (),
     status: int | None = None,
 ) -> "subprocess.Popen[bytes]":
     """Starts `argv` in the sandbox, in a session of its own; it dies with the thread that started it.
 
-    When the process that is returned has ended, nothing of the sandbox is left. Before anything else, the sandbox joins
-    cgroups by writing 0, which means itself, to the files `joins`. To the descriptor `status` bubblewrap writes JSON in
-    pieces, with an `exit-code` unless `argv` never ran.
+    When the process that is returned has ended, nothing of the sandbox is left. `prefix` is a program that limits
+    itself and then becomes the rest. The sandbox joins cgroups before it is made, by writing 0, which means itself, to
+    the files `joins`. To the descriptor `status` bubblewrap writes JSON in pieces, with an `exit-code` unless `argv`
+    never ran.
 
     Raises ValueError where a word or a variable holds a NUL character.
     """
@@ -99,7 +101,7 @@ def start(
         if status is not None:
             options += ["--json-status-fd", str(status)]
         return subprocess.Popen(
-            _command(sandbox, argv, joins, options),
+            [*prefix, *_command(sandbox, argv, joins, options)],
             env=_PATH,
             cwd="/",
             stdin=stdin,

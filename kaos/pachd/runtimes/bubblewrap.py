@@ -75,17 +75,16 @@ class Bubblewrap:
         with _status_pipe() as (reader, writer):
 
             def begin(stdin: IO[bytes], stdout: int) -> Process:
-                process = start(
+                return start(
                     sandbox,
                     container.cmd or (*sandbox.image.entrypoint, *sandbox.image.cmd),
                     stdin=stdin,
                     stdout=stdout,
                     stderr=subprocess.STDOUT,
+                    prefix=rlimits.prefix(container.limits, self._cgroups.lacking),
                     joins=cgroup.joins,
                     status=writer,
                 )
-                rlimits.apply(process.pid, container.limits, self._cgroups.lacking)
-                return process
 
             ended = await supervise(
                 begin,
@@ -94,7 +93,7 @@ class Bubblewrap:
                 output=last,
                 seconds=container.limits.seconds,
             )
-            ran = b'"exit-code"' in os.read(reader, _STATUS_BYTES)
+            ran = _ran(reader)
         usage = cgroup.usage()
         if not (ran or ended.timed_out or usage.out_of_memory or ended.status <= 0):
             return not_started(str(last).removeprefix("bwrap: ").removeprefix("execvp "))
@@ -132,6 +131,12 @@ def _status_pipe() -> Iterator[tuple[int, int]]:
     finally:
         os.close(reader)
         os.close(writer)
+
+
+def _ran(status: int) -> bool:
+    with contextlib.suppress(BlockingIOError):
+        return b'"exit-code"' in os.read(status, _STATUS_BYTES)
+    return False
 
 
 async def _kill(process: Process, cgroup: Cgroup) -> None:

@@ -24,11 +24,21 @@ log = structlog.get_logger()
 
 
 def start(  # noqa: PLR0917  # a process is made of these
-    argv: Sequence[str], env: Mapping[str, str], directory: Path, stdin: IO[bytes], stdout: int, cgroup: Cgroup
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    directory: Path,
+    stdin: IO[bytes],
+    stdout: int,
+    cgroup: Cgroup,
+    *,
+    prefix: Sequence[str] = (),
 ) -> Process:
-    """Starts it; on Linux the kernel kills it when the thread that started it ends. Raises OSError, ValueError."""
+    """Starts it, after a `prefix` that limits it.
+
+    On Linux the kernel kills it when the thread that started it ends. Raises OSError, ValueError.
+    """
     return subprocess.Popen(
-        [*_dying_with_parent(), *_joining(cgroup), *argv],
+        [*prefix, *_dying_with_parent(), *_joining(cgroup), *argv],
         env=dict(env),
         cwd=directory,
         stdin=stdin,

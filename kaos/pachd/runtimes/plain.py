@@ -12,6 +12,7 @@ Absolute paths of the image mean the copy where a word of the command or a varia
 """
 
 import asyncio
+import atexit
 import contextlib
 import os
 import re
@@ -100,6 +101,8 @@ class Plain:
         self._cgroups = cgroups
         self._gpus = tuple(gpus)
         self.has_link = link is not None and _claimed(link, directory / _CURRENT)
+        if link is not None and self.has_link:
+            atexit.register(link.unlink, missing_ok=True)
         self._turn: contextlib.AbstractAsyncContextManager[object] = (
             asyncio.Lock() if self.has_link else contextlib.nullcontext()
         )
@@ -130,9 +133,8 @@ class Plain:
         workdir = Path(room.word(container.workdir or image.workdir))
 
         def begin(stdin: IO[bytes], stdout: int) -> Process:
-            process = hosted.start(argv, env, workdir, stdin, stdout, cgroup)
-            rlimits.apply(process.pid, container.limits, self._cgroups.lacking)
-            return process
+            prefix = rlimits.prefix(container.limits, self._cgroups.lacking)
+            return hosted.start(argv, env, workdir, stdin, stdout, cgroup, prefix=prefix)
 
         ended = await supervise(
             begin,
@@ -164,7 +166,7 @@ class Plain:
 
 
 def _claimed(link: Path, target: Path) -> bool:
-    """Makes the link, or finds it made by an earlier engine of the same directory, or one whose directory is gone."""
+    """Makes the link; true also where an engine of this directory made it, and was killed."""
     with contextlib.suppress(OSError):
         if link.is_symlink() and not link.readlink().parent.exists():
             link.unlink()

@@ -5,6 +5,7 @@ Podman keeps a container of an engine that was killed running; the next engine e
 
 import asyncio
 import os
+import resource
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -24,6 +25,10 @@ _ALWAYS: Final = (
     *("--rm", "--interactive", "--cap-drop", "all", "--security-opt", "no-new-privileges"),
     *("--http-proxy=false", "--log-driver", "none", "--pids-limit", str(PIDS)),
 )
+
+
+# Podman would raise these two as far as they go, and fails where it may not.
+_ULIMITS: Final = {"nofile": (resource.RLIMIT_NOFILE, 2**20), "nproc": (resource.RLIMIT_NPROC, PIDS)}
 
 
 class Podman:
@@ -100,6 +105,9 @@ def _options(container: Container) -> Iterator[str]:
         yield "--entrypoint="
     if container.workdir:
         yield from ("--workdir", container.workdir)
+    for name, (number, most) in _ULIMITS.items():
+        hard = resource.getrlimit(number)[1]
+        yield f"--ulimit={name}={most if hard == resource.RLIM_INFINITY else min(hard, most)}"
     limits = container.limits
     if limits.cpu is not None:
         yield from ("--cpus", f"{limits.cpu:g}")

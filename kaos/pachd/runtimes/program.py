@@ -65,9 +65,8 @@ class Program:
         output: Output,
     ) -> Exit:
         def begin(stdin: IO[bytes], stdout: int) -> Process:
-            process = hosted.start(argv, env, directory, stdin, stdout, cgroup)
-            rlimits.apply(process.pid, container.limits, self._cgroups.lacking)
-            return process
+            prefix = rlimits.prefix(container.limits, self._cgroups.lacking)
+            return hosted.start(argv, env, directory, stdin, stdout, cgroup, prefix=prefix)
 
         ended = await supervise(
             begin,

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from kaos.pachd.runtimes import plain as plain_runtime
 from kaos.pachd.runtimes import scratch
 from kaos.pachd.runtimes.bubblewrap import Bubblewrap
 from kaos.pachd.runtimes.cgroups import Cgroups, usable
@@ -130,6 +131,12 @@ def unlimited(sandboxes: ImageStore, image: str, directory: Path, outs: Path) ->
 def plain(store: ImageStore, image: str, directory: Path, cgroups: Cgroups, outs: Path) -> Runner:
     """What a machine without sandboxes does that can't make a link at /pfs either."""
     return Runner(Plain(store, directory, cgroups, link=None), image, outs)
+
+
+@pytest.fixture
+def no_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No engine of this test makes a link at this machine's /pfs."""
+    monkeypatch.setattr(plain_runtime, "_claimed", lambda *_: False)
 
 
 @pytest.fixture

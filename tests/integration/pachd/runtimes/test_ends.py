@@ -23,11 +23,13 @@ EVERY = pytest.mark.parametrize("runner", ["sandboxed", "unlimited", "plain"], i
 ENGINE = """\
 import asyncio, sys
 from pathlib import Path
+from kaos.pachd.runtimes import plain
 from kaos.pachd.runtimes.choose import choose, engine_prefix
 from kaos.pachd.runtimes.container import Container
 from shared.images import ImageStore
 
 async def main(setting, store, directory, out, image, *cmd):
+    plain._claimed = lambda *_: False
     runtime, _ = choose(setting, ImageStore(Path(store)), Path(directory), {"kaos/builder": {}})
     heard = lambda chunk: print(chunk.decode(), end="", flush=True)
     await runtime.run(Container("only", image, cmd, (), Path(out)), heard)
@@ -142,6 +144,7 @@ async def test_a_slow_listener_slows_the_program_down(runner: Any) -> None:
     assert max(ahead) <= 80_000
 
 
+@pytest.mark.usefixtures("no_link")
 @pytest.mark.parametrize("setting", ["bubblewrap", "plain"])
 def test_a_killed_engine_takes_its_containers_along(  # noqa: PLR0917
     setting: str, sandboxes: Any, image: str, tmp_path: Path, marker: str, alive: Any
@@ -151,7 +154,7 @@ def test_a_killed_engine_takes_its_containers_along(  # noqa: PLR0917
     choose(setting, sandboxes, tmp_path / "containers", {})
 
 
-@pytest.mark.usefixtures("needs_limits")
+@pytest.mark.usefixtures("needs_limits", "no_link")
 @pytest.mark.parametrize("setting", ["bubblewrap", "plain"])
 def test_the_next_engine_clears_up_after_a_killed_one(  # noqa: PLR0917
     setting: str, sandboxes: Any, image: str, tmp_path: Path, marker: str, alive: Any
