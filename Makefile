@@ -1,5 +1,5 @@
 # The verbs of this repository. CI runs `make lint test`.
-.PHONY: demo dev lint sandbox test
+.PHONY: bench demo dev lint sandbox test
 
 BOOTSTRAP := .bootstrap
 UV := $(BOOTSTRAP)/bin/uv
@@ -21,11 +21,14 @@ $(UV):
 lint: .venv/.ready  ## style, types, layers
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/mypy shared functions kaos deploy
+	.venv/bin/mypy shared functions kaos deploy bench
 	.venv/bin/lint-imports
 
 test: .venv/.ready sandbox  ## everything that can fail, against real servers on free ports
 	.venv/bin/pytest
+
+bench: .venv/.ready sandbox  ## what kaos adds to the bare script, measured in one run with it
+	.venv/bin/python -m bench
 
 sandbox:  # what jobs are isolated with; kaos does without where it must, and says so
 	@command -v bwrap > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null \
