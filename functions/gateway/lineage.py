@@ -1,5 +1,6 @@
 """Which commits a commit was made from, as Pachyderm keeps it."""
 
+import json
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -48,3 +49,27 @@ def _step(client: Client, workspace: str, repo: str, commit: str) -> Step:
     # A newer Pachyderm names the repo in the commit itself, an older one in its branch.
     upstream = tuple((above.repo.name or above.branch.repo.name, str(above.id)) for above in info.direct_provenance)
     return Step(repo, commit, info, upstream)
+
+
+def origin(client: Client, workspace: str, step: Step) -> tuple[str, dict[str, str]]:
+    """The commit that ingest made, and what it wrote into it: `kaos-run` and `kaos-bundle`; empty where none did.
+
+    A training or a retry puts a commit of the same content on top of it, with its description or none.
+    """
+    described: dict[str, str] = {}
+    while step.info is not None:
+        described = described or _described(step.info.description)
+        parent = str(step.info.parent_commit.id)
+        above = _step(client, workspace, step.repo, parent) if parent else None
+        if above is None or above.info is None or (described and _described(above.info.description) != described):
+            break
+        step = above
+    return step.commit, described
+
+
+def _described(description: str) -> dict[str, str]:
+    try:
+        told = json.loads(description)
+        return {name: str(told[name]) for name in ("kaos-run", "kaos-bundle")}
+    except (ValueError, KeyError, TypeError):
+        return {}

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 from kaos.cli import web
 from kaos.cli.state import Connection
-from kaos.cli.wire import Event, Line, Preview, Run, Submitted, Workspace
+from kaos.cli.wire import Event, Line, Preview, Provenance, Run, Submitted, Workspace
 from shared.errors import Conflict, KaosError, NotFound, Reject, Unreachable
 
 _NOT_FOUND: Final = 404
@@ -86,6 +86,11 @@ class Client:
         steps = (workspace, "runs", run, "events") if run else (workspace, "events")
         path = _path(*steps, query={"follow": _flag(follow), "after": after or None})
         return cast("Iterator[Event]", self._lines(path, follow=follow))
+
+    def provenance(self, workspace: str, model: str, run: str) -> Provenance:
+        """What a model was made from: by the run, else by the newest that trained it."""
+        path = _path(workspace, "models", model, "provenance", query={"run": run or None})
+        return cast("Provenance", self._call("GET", path))
 
     @contextmanager
     def files(self, run: Run, what: str, trial: str = "") -> Iterator[HTTPResponse]:

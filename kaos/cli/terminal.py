@@ -71,7 +71,7 @@ def facts(found: Mapping[str, str]) -> None:
 def table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Writes a titled table. Written by hand: importing rich takes as long as the whole of `kaos train deploy`."""
     cells = [[safe(cell) for cell in row] for row in rows]
-    widths = [max(map(_width, column)) for column in zip(headers, *cells, strict=True)]
+    widths = [max(map(columns, column)) for column in zip(headers, *cells, strict=True)]
     rule = "─" * (sum(widths) + len(_GAP) * (len(widths) - 1))
     click.echo(f"\n{click.style(title, bold=True)}\n{rule}")
     click.echo(click.style(_line(headers, widths), dim=True))
@@ -80,12 +80,12 @@ def table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = (cell + " " * (width - _width(cell)) for cell, width in zip(cells, widths, strict=True))
+    padded = (cell + " " * (width - columns(cell)) for cell, width in zip(cells, widths, strict=True))
     return _GAP.join(padded).rstrip()
 
 
-def _width(text: str) -> int:
-    """Columns on a terminal: wide characters take two, combining ones none."""
+def columns(text: str) -> int:
+    """Columns of a monospaced font: wide characters take two, combining ones none."""
     if text.isascii():
         return len(text)
     return sum(

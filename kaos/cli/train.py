@@ -12,6 +12,7 @@ _COMMANDS = {
     "build-logs": ("kaos.cli.logs:build_logs", "What a build printed."),
     "kill": ("kaos.cli.kill:kill", "End a run."),
     "retry": ("kaos.cli.retry:retry", "Do again what failed of a run."),
+    "provenance": ("kaos.cli.provenance:provenance", "What a model was made from."),
     "get": ("kaos.cli.get:get", "Download models, code and data."),
 }
 

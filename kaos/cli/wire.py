@@ -117,6 +117,29 @@ class PartSeen(TypedDict):
     cached: bool
 
 
+class Node(TypedDict):
+    """A thing of a lineage: its kind, what it is called, and what else is known of it."""
+
+    id: str
+    kind: str
+    label: str
+    facts: dict[str, str]
+
+
+# From what was used to what was made of it: ids of nodes.
+Edge = tuple[str, str]
+
+
+class Provenance(TypedDict):
+    """What a model was made from."""
+
+    model: str
+    workspace: str
+    run: str
+    nodes: list[Node]
+    edges: list[Edge]
+
+
 class Preview(TypedDict):
     """What a run would do: `image` is build, built, newest or missing; `done` of the `trials` are done already."""
 

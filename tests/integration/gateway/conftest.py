@@ -33,6 +33,8 @@ class Tree(pfs_pb2_grpc.APIServicer):  # type: ignore[misc]
 
     tars: dict[tuple[str, str, str], list[bytes]] = field(default_factory=dict)  # (repo, commit, path): messages
     provenance: dict[tuple[str, str], list[tuple[str, str]]] = field(default_factory=dict)
+    descriptions: dict[tuple[str, str], str] = field(default_factory=dict)
+    parents: dict[tuple[str, str], str] = field(default_factory=dict)
     breaks: bool = False
     projects: list[str] = field(default_factory=list)
 
@@ -51,7 +53,12 @@ class Tree(pfs_pb2_grpc.APIServicer):  # type: ignore[misc]
         if key not in self.provenance:
             await context.abort(grpc.StatusCode.NOT_FOUND, "commit not found")
         upstream = [shared.pachyderm.commit_of("mnist", repo, commit) for repo, commit in self.provenance[key]]
-        return pfs_pb2.CommitInfo(commit=request.commit, direct_provenance=upstream)
+        info = pfs_pb2.CommitInfo(
+            commit=request.commit, direct_provenance=upstream, description=self.descriptions.get(key, "")
+        )
+        if key in self.parents:
+            info.parent_commit.CopyFrom(shared.pachyderm.commit_of("mnist", key[0], self.parents[key]))
+        return info
 
     async def GetFileTAR(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
         commit = request.file.commit

@@ -78,6 +78,7 @@ class Gateway:
     tars: dict[str, bytes] = field(default_factory=dict)
     becomes: dict[str, Any] = field(default_factory=lambda: {"state": "received"})
     preview: dict[str, Any] = field(default_factory=dict)
+    lineage: dict[str, Any] = field(default_factory=dict)
     plans: list[dict[str, Any]] = field(default_factory=list)
     part_size: int = 0
     refusals: list[tuple[int, str]] = field(default_factory=list)
@@ -155,7 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
         status, code = refusal or (200, "")
         self._send(status, f"<Error><Code>{code}</Code></Error>".encode() if code else b"", {"ETag": f'"e{number}"'})
 
-    def _route(self, path: str, query: dict[str, str], body: bytes) -> None:  # noqa: PLR0911
+    def _route(self, path: str, query: dict[str, str], body: bytes) -> None:  # noqa: C901, PLR0911
         gateway = self.gateway
         if path == "/v1/info":
             return self._json({"version": "0.1.0", "nats_url": "", "s3_endpoint": "", "inbox_bucket": "kaos-inbox"})
@@ -164,6 +165,8 @@ class _Handler(BaseHTTPRequestHandler):
         if path.endswith("/dry-run"):
             gateway.plans.append(json.loads(body))
             return self._json(gateway.preview)
+        if path.endswith("/provenance"):
+            return self._json(gateway.lineage)
         match = re.fullmatch(r"/v1/workspaces/([^/]+)(?:/(runs|events)(?:/([^/]+)(?:/(\w+)(?:/(\w+))?)?)?)?", path)
         assert match, path
         name, what, run, below, leaf = match.groups()

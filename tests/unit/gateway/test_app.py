@@ -23,6 +23,7 @@ ROUTES = [
     ("GET", f"/v1/workspaces/mnist/runs/{RUN}/events"),
     ("GET", "/v1/workspaces/mnist/events"),
     ("GET", f"/v1/workspaces/mnist/runs/{RUN}/files/model"),
+    ("GET", "/v1/workspaces/mnist/models/e23a2f1_9fd9d03:cebf65/provenance"),
 ]
 
 
@@ -46,7 +47,13 @@ async def test_every_route_needs_the_api_s_token(ask: Any, method: str, path: st
 
 def test_no_route_was_forgotten_above(api: FastAPI) -> None:
     documented = {
-        (method.upper(), path.replace("{ws}", "mnist").replace("{run}", RUN).replace("{what}", "model"))
+        (
+            method.upper(),
+            path.replace("{ws}", "mnist")
+            .replace("{run}", RUN)
+            .replace("{what}", "model")
+            .replace("{model}", "e23a2f1_9fd9d03:cebf65"),
+        )
         for path, methods in api.openapi()["paths"].items()
         for method in methods
     }
