@@ -26,7 +26,9 @@ def merge(layers: Iterable[Path], root: Path) -> None:
 
 
 def _merge(layer: Path, root: Path) -> None:
-    for entry in os.scandir(layer):
+    with os.scandir(layer) as found:
+        entries = list(found)
+    for entry in entries:
         target, mode = root / entry.name, entry.stat(follow_symlinks=False).st_mode
         if stat.S_ISDIR(mode):
             if target.is_symlink() or not target.is_dir() or _opaque(entry.path):

@@ -3,8 +3,8 @@
 The image's layers are copied into a directory, and the Python environment's programs come first on PATH. User code
 finds /pfs in one of two ways:
 
-* Where nothing is at /pfs and the engine may make a symbolic link there, every path is as in a container. There is one
-  /pfs on a machine, so containers run one at a time.
+* Where the engine may make a symbolic link at /pfs and nothing else is there, every path is as in a container. There
+  is one /pfs on a machine, so containers run one at a time, those of other engines too.
 * Elsewhere (not as root, on macOS), /pfs in words of the command, in its stdin and in its environment is replaced by
   the real directory. A path that the user's own code spells out is not found.
 
@@ -12,11 +12,11 @@ Absolute paths of the image mean the copy where a word of the command or a varia
 """
 
 import asyncio
-import atexit
 import contextlib
+import fcntl
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
@@ -26,7 +26,7 @@ from kaos.pachd.runtimes.cgroups import Cgroup, Cgroups
 from kaos.pachd.runtimes.container import INPUTS, Container, Exit, Output
 from kaos.pachd.runtimes.exits import exit_of, not_started
 from kaos.pachd.runtimes.gpus import Gpu
-from kaos.pachd.runtimes.process import NotStarted, Process, supervise
+from kaos.pachd.runtimes.process import NotStarted, Process, supervise, uninterrupted
 from shared.errors import NotFound
 from shared.images import Image, ImageStore
 from shared.skeleton import PYTHON
@@ -34,8 +34,8 @@ from shared.skeleton import PYTHON
 # /pfs as a whole word of a path, not as a part of /opt/pfs or /pfsx.
 _MENTIONED: Final = re.compile(rf"(?<![\w./-]){INPUTS}(?![\w.-])")
 _GRACE_SECONDS: Final = 0.0
-# Where the link /pfs leads, in the directory of all containers.
-_CURRENT: Final = "current"
+# Another engine's container is waited for; nothing tells that it has ended.
+_POLL_SECONDS: Final = 0.05
 
 
 @dataclass(frozen=True)
@@ -100,12 +100,13 @@ class Plain:
         self._directory = directory
         self._cgroups = cgroups
         self._gpus = tuple(gpus)
-        self.has_link = link is not None and _claimed(link, directory / _CURRENT)
-        if link is not None and self.has_link:
-            atexit.register(link.unlink, missing_ok=True)
-        self._turn: contextlib.AbstractAsyncContextManager[object] = (
-            asyncio.Lock() if self.has_link else contextlib.nullcontext()
-        )
+        self._link = link if link is not None and _linkable(link) else None
+        self._turn = asyncio.Lock()
+
+    @property
+    def has_link(self) -> bool:
+        """Whether user code sees /pfs itself."""
+        return self._link is not None
 
     async def run(self, container: Container, output: Output) -> Exit:
         """Runs one container to its end."""
@@ -113,21 +114,41 @@ class Plain:
             image = self._store.resolve(container.image)
         except NotFound as error:
             raise LookupError(error.message) from error
-        async with self._turn:
-            own = scratch.make(self._directory, container.name, "root", "pfs", "programs", "home")
-            cgroup = self._cgroups.create(container.name, container.limits)
-            try:
+        own = scratch.make(self._directory, container.name, "root", "pfs", "programs", "home")
+        cgroup = self._cgroups.create(container.name, container.limits)
+        try:
+            async with self._shown(own / "pfs"):
                 return await self._run(container, image, own, cgroup, output)
-            except NotStarted as error:
-                return not_started(str(error))
+        except NotStarted as error:
+            return not_started(str(error))
+        finally:
+            cgroup.remove()
+            await asyncio.to_thread(scratch.discard, own)
+
+    @contextlib.asynccontextmanager
+    async def _shown(self, folder: Path) -> AsyncIterator[None]:
+        """Makes the link lead there, as long as it is this container's turn among all on this machine."""
+        if self._link is None:
+            yield
+            return
+        async with self._turn:
+            # The kernel lets go of the lock with the engine, so a link that is found by its holder is nobody's.
+            lock = os.open(self._link.parent, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                await _locked(lock)
+                if self._link.is_symlink():
+                    self._link.unlink()
+                self._link.symlink_to(folder)
+                yield
             finally:
-                cgroup.remove()
-                await asyncio.to_thread(scratch.discard, own)
+                if self._link.is_symlink() and self._link.readlink() == folder:
+                    self._link.unlink()
+                os.close(lock)
 
     async def _run(self, container: Container, image: Image, own: Path, cgroup: Cgroup, output: Output) -> Exit:
         environment = self._store.environment(image.environment) if image.environment else None
         room = _Room(own, environment, real=self.has_link)
-        await asyncio.to_thread(self._furnish, container, image, room)
+        await uninterrupted(asyncio.to_thread(self._furnish, container, image, room))
         argv = [room.word(word) for word in container.cmd or (*image.entrypoint, *image.cmd)]
         env = self._variables(container, image, room)
         workdir = Path(room.word(container.workdir or image.workdir))
@@ -152,8 +173,6 @@ class Plain:
         for name, source in container.inputs:
             farm.link(source, room.pfs / name)
         (room.pfs / "out").symlink_to(container.out.absolute())
-        if self.has_link:
-            _point(self._directory / _CURRENT, room.pfs)
 
     def _variables(self, container: Container, image: Image, room: _Room) -> dict[str, str]:
         given = {**image.env, **container.env}
@@ -165,19 +184,15 @@ class Plain:
         }
 
 
-def _claimed(link: Path, target: Path) -> bool:
-    """Makes the link; true also where an engine of this directory made it, and was killed."""
-    with contextlib.suppress(OSError):
-        if link.is_symlink() and not link.readlink().parent.exists():
-            link.unlink()
-        if not os.path.lexists(link):
-            link.symlink_to(target)
-        return link.is_symlink() and link.readlink() == target
-    return False
+def _linkable(link: Path) -> bool:
+    return os.access(link.parent, os.W_OK) and (link.is_symlink() or not link.exists())
 
 
-def _point(link: Path, target: Path) -> None:
-    draft = link.with_name(f"{link.name}.next")
-    draft.unlink(missing_ok=True)
-    draft.symlink_to(target)
-    draft.replace(link)
+async def _locked(descriptor: int) -> None:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            await asyncio.sleep(_POLL_SECONDS)
+        else:
+            return

@@ -9,13 +9,14 @@ import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import IO, Any, Final
+from typing import IO, Any, Final, TypeVar
 
 from kaos.pachd.runtimes.container import Output
 
 # The capacity of a pipe: what a process that has ended may have left in it.
 _PIPE_BYTES: Final = 1 << 16
 
+T = TypeVar("T")
 Process = subprocess.Popen[bytes]
 # Starts the process with its stdin, and the descriptor that takes its stdout and stderr.
 Start = Callable[[IO[bytes], int], Process]
@@ -53,7 +54,7 @@ async def supervise(start: Start, kill: Kill, *, stdin: bytes, output: Output, s
         in_time = await _ends_in_time(exited, listener.failed, seconds)
     finally:
         try:
-            status, usage = await _uninterrupted(_end(process, exited, kill))
+            status, usage = await uninterrupted(_end(process, exited, kill))
         finally:
             rest = listener.close()
     if rest:
@@ -148,8 +149,8 @@ async def _end(
     return await exited
 
 
-async def _uninterrupted(work: Coroutine[Any, Any, tuple[int, resource.struct_rusage]]) -> tuple[int, Any]:
-    """Awaits to the end, then lets a cancellation that came meanwhile take its course."""
+async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
+    """Awaits it to the end, then lets a cancellation that came meanwhile take its course."""
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():

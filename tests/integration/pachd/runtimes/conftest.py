@@ -136,7 +136,7 @@ def plain(store: ImageStore, image: str, directory: Path, cgroups: Cgroups, outs
 @pytest.fixture
 def no_link(monkeypatch: pytest.MonkeyPatch) -> None:
     """No engine of this test makes a link at this machine's /pfs."""
-    monkeypatch.setattr(plain_runtime, "_claimed", lambda *_: False)
+    monkeypatch.setattr(plain_runtime, "_linkable", lambda _: False)
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from kaos.pachd.runtimes.container import Container
 from shared.images import ImageStore
 
 async def main(setting, store, directory, out, image, *cmd):
-    plain._claimed = lambda *_: False
+    plain._linkable = lambda _: False
     runtime, _ = choose(setting, ImageStore(Path(store)), Path(directory), {"kaos/builder": {}})
     heard = lambda chunk: print(chunk.decode(), end="", flush=True)
     await runtime.run(Container("only", image, cmd, (), Path(out)), heard)

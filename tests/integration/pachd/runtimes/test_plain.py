@@ -4,7 +4,6 @@ import asyncio
 import os
 import stat
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,12 @@ from shared.skeleton import PYTHON
 
 
 @pytest.fixture
-def linked(plain: Any, store: ImageStore, directory: Path, cgroups: Cgroups) -> Iterator[Any]:
+def linked(plain: Any, store: ImageStore, directory: Path, cgroups: Cgroups) -> Any:
     """A runtime whose containers all see /pfs itself."""
     plain.runtime = Plain(store, directory, cgroups)
     if not plain.runtime.has_link:
         pytest.skip("there is something at /pfs, or no link can be made there")
-    yield plain
-    Path("/pfs").unlink()
+    return plain
 
 
 async def test_with_a_link_at_pfs_a_bundle_runs_unchanged(linked: Any, tmp_path: Path) -> None:
@@ -37,25 +35,43 @@ async def test_with_a_link_at_pfs_a_bundle_runs_unchanged(linked: Any, tmp_path:
     assert (result.out / "model").read_text() == "2 1"
 
 
-async def test_with_a_link_at_pfs_containers_take_turns(linked: Any) -> None:
+async def test_with_a_link_at_pfs_all_containers_of_the_machine_take_turns(linked: Any, directory: Path) -> None:
     script = '[ -z "$(ls /pfs/out)" ] && touch /pfs/out/mine && sleep 0.05 && ls /pfs/out'
-    outs = [linked.container("sh", "-c", script) for _ in range(5)]
-    ended = await asyncio.gather(*(linked.runtime.run(container, lambda _: None) for container in outs))
-    assert [each.code for each in ended] == [0] * 5
+    outs = [linked.container("sh", "-c", script) for _ in range(6)]
+    other = Plain(linked.runtime._store, directory, Cgroups("", ()))
+    runtimes = [linked.runtime, other] * 3
+    ended = await asyncio.gather(
+        *(runtime.run(container, lambda _: None) for runtime, container in zip(runtimes, outs, strict=True))
+    )
+    assert [each.code for each in ended] == [0] * 6
     assert all((container.out / "mine").exists() for container in outs)
+    assert not Path("/pfs").is_symlink()  # noqa: ASYNC240
 
 
-def test_a_link_of_another_engine_is_left_alone(store: ImageStore, tmp_path: Path) -> None:
-    link, none = tmp_path / "pfs", Cgroups("", ())
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-    assert Plain(store, tmp_path / "one", none, link=link).has_link
-    assert Plain(store, tmp_path / "one", none, link=link).has_link
-    assert not Plain(store, tmp_path / "two", none, link=link).has_link
-    (tmp_path / "one").rmdir()
-    assert Plain(store, tmp_path / "two", none, link=link).has_link
+async def test_the_link_that_a_killed_engine_left_is_replaced(linked: Any, tmp_path: Path) -> None:
+    link = tmp_path / "pfs"
+    link.symlink_to(tmp_path / "gone")
+    linked.runtime._link = link
+    assert (await linked("sh", "-c", f"touch {link}/out/x")).exit.code == 0
+    assert not link.is_symlink()
+
+
+async def test_a_cancelled_container_gives_its_turn_back(linked: Any) -> None:
+    waiting = [
+        asyncio.create_task(linked.runtime.run(linked.container("sleep", "60"), lambda _: None)) for _ in range(2)
+    ]
+    await asyncio.sleep(0)
+    for task in reversed(waiting):
+        task.cancel()
+    await asyncio.wait(waiting, timeout=2)
+    assert all(task.cancelled() for task in waiting)
+    assert (await linked("true")).exit.code == 0
+
+
+def test_what_lies_at_pfs_is_left_alone(store: ImageStore, directory: Path, tmp_path: Path) -> None:
     (tmp_path / "directory").mkdir()
-    assert not Plain(store, tmp_path / "two", none, link=tmp_path / "directory").has_link
+    assert not Plain(store, directory, Cgroups("", ()), link=tmp_path / "directory").has_link
+    assert not Plain(store, directory, Cgroups("", ()), link=tmp_path / "no" / "pfs").has_link
 
 
 async def test_programs_of_the_environment_run(plain: Any, store: ImageStore) -> None:

@@ -75,7 +75,7 @@ async def test_how_it_ends(podman: Any) -> None:
     assert (await podman("sh", "-c", "exit 3")).exit.reason == "exit code 3"
     assert (await podman("sh", "-c", "sh -c 'kill -SEGV $$'; exit $?")).exit.reason == "killed by signal 11 (SIGSEGV)"
     assert (await podman("nothing-here")).exit.code == 127
-    assert "could not be started" in (await podman("true", image="localhost/kaos/none:1")).exit.reason
+    assert "could not be started" in (await podman("true", image="NOT-A-NAME")).exit.reason
     assert "line break" in (await podman("true", env={"A": "x\ny"})).exit.reason
 
 

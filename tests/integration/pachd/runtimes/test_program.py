@@ -150,7 +150,7 @@ from shared.images import ImageStore
 
 async def main(telling, store, directory, out, *cmd):
     sys.executable = telling
-    plain._claimed = lambda *_: False
+    plain._linkable = lambda _: False
     runtime, _ = choose("plain", ImageStore(Path(store)), Path(directory), {"kaos/builder": {}})
     heard = lambda chunk: print(chunk.decode(), end="", flush=True)
     await runtime.run(Container("only", "kaos/builder", cmd, (), Path(out)), heard)
