@@ -83,11 +83,8 @@ def status(context: click.Context, credentials: bool, as_json: bool) -> None:
     home = Home(state.home().absolute())
     found = asyncio.run(look(home))
     if found is None:
-        if as_json:
-            click.echo(json.dumps({"up": False, "servers": []}))
-        raise Unreachable(
-            "stack.down", f"kaos is not up here (KAOS_HOME is {home.root}): start it with `kaos up --detach`."
-        )
+        _look_elsewhere(as_json=as_json)
+        return
     if credentials:
         _show_credentials(home, found, as_json)
     elif as_json:
@@ -96,6 +93,23 @@ def status(context: click.Context, credentials: bool, as_json: bool) -> None:
         _show(found)
     if not found.well:
         context.exit(1)
+
+
+def _look_elsewhere(*, as_json: bool) -> None:
+    """None is up here: asks the one that commands use, which may run elsewhere. Raises Unreachable."""
+    from kaos.cli.client import Client
+
+    try:
+        chosen = state.connection(state.home())
+        told = Client(chosen).info()
+    except Unreachable:
+        if as_json:
+            click.echo(json.dumps({"up": False, "servers": []}))
+        raise
+    if as_json:
+        click.echo(json.dumps({"up": True, "endpoint": chosen.endpoint, **told}))
+    else:
+        terminal.done(f"kaos {terminal.safe(told['version'])} answers at {chosen.endpoint}.")
 
 
 def _use(home: "Home") -> None:

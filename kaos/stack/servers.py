@@ -123,7 +123,7 @@ def _nats(home: Home, ports: Ports, secrets: Secrets, answers: Probe) -> Server:
     text = _NATS_CONFIGURATION.format(
         host=HOST,
         port=ports.nats,
-        folder=json.dumps(str(folder)),
+        folder=json.dumps(str(folder), ensure_ascii=False),
         user=_USER,
         password=secrets.nats_password,
         subscriber=SUBSCRIBER,

@@ -7,14 +7,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import boto3
+import nats
 import pytest
+from nats.js import JetStreamContext
 
-from kaos.stack.home import Home
+from kaos.stack.home import Home, secrets_of
 from kaos.stack.status import Status, look
 
 # Warm, the stack is up in 3 s. CI's disks are cold, and its cores are busy.
@@ -60,6 +63,30 @@ class Stack:
 
     def credentials(self) -> Any:
         return json.loads(self.call("status", "--credentials", "--json").stdout)
+
+    def store(self) -> Any:
+        """The object store, as a user's own client."""
+        found = self.credentials()
+        return boto3.client(
+            "s3",
+            endpoint_url=found["AWS_ENDPOINT_URL"],
+            aws_access_key_id=found["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=found["AWS_SECRET_ACCESS_KEY"],
+            region_name=found["AWS_DEFAULT_REGION"],
+        )
+
+    def in_nats(self, work: Callable[[JetStreamContext], Awaitable[Any]]) -> Any:
+        """Does the work as the functions' own user."""
+        port, password = self.known().ports.nats, secrets_of(self.home).nats_password
+
+        async def run() -> Any:
+            client = await nats.connect(f"nats://kaos:{password}@127.0.0.1:{port}")
+            try:
+                return await work(client.jetstream())
+            finally:
+                await client.close()
+
+        return asyncio.run(run())
 
 
 def until(condition: Callable[[], Any], seconds: float = BOUND) -> Any:

@@ -2,19 +2,22 @@
 
 import asyncio
 import json
+import os
+import signal
 import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import boto3
 import nats
 import pytest
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.api import ConsumerConfig
 
 from kaos.stack.home import secrets_of
-from tests.integration.stack.conftest import Stack
+from tests.integration.stack.conftest import Stack, is_gone, until
 
 BOUND = 30
 
@@ -24,17 +27,9 @@ def credentials(stack: Stack) -> Any:
     return stack.credentials()
 
 
-def store(credentials: Any) -> Any:
-    return boto3.client(
-        "s3",
-        endpoint_url=credentials["AWS_ENDPOINT_URL"],
-        aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
-        region_name=credentials["AWS_DEFAULT_REGION"],
-    )
-
-
-async def test_a_bare_drop_becomes_events_that_a_subscriber_hears(credentials: Any) -> None:
+@asynccontextmanager
+async def rejections(credentials: Any, workspace: str) -> AsyncIterator[tuple[Any, list[str]]]:
+    """A subscriber: an event that is set when a run of the workspace is rejected, and the types of all events."""
     told: list[str] = []
     done = asyncio.Event()
 
@@ -44,17 +39,35 @@ async def test_a_bare_drop_becomes_events_that_a_subscriber_hears(credentials: A
             done.set()
 
     client = await nats.connect(credentials["NATS_URL"])
-    await client.subscribe("kaos.dropped.>", cb=hear)
+    await client.subscribe(f"kaos.{workspace}.>", cb=hear)
     await client.flush()
-    bucket = store(credentials)
-    await asyncio.to_thread(bucket.put_object, Bucket="kaos-inbox", Key="dropped/data/junk.tar", Body=b"no archive")
-    await asyncio.wait_for(done.wait(), BOUND)
+    yield done, told
+    await client.close()
+
+
+async def test_a_bare_drop_becomes_events_that_a_subscriber_hears(stack: Stack, credentials: Any) -> None:
+    bucket = stack.store()
+    async with rejections(credentials, "dropped") as (done, told):
+        await asyncio.to_thread(bucket.put_object, Bucket="kaos-inbox", Key="dropped/data/junk.tar", Body=b"junk")
+        await asyncio.wait_for(done.wait(), BOUND)
 
     assert "kaos.object.created" in told
+    client = await nats.connect(credentials["NATS_URL"])
     history = await client.jetstream().subscribe("kaos.dropped.run.>", stream="kaos-events", ordered_consumer=True)
     first = await history.next_msg(timeout=BOUND)
     assert json.loads(first.data)["type"] == "kaos.run.changed"
     await client.close()
+    bucket.close()
+
+
+async def test_what_is_dropped_while_the_functions_are_away_is_found(stack: Stack, credentials: Any) -> None:
+    bucket = stack.store()
+    async with rejections(credentials, "away") as (done, _):
+        pid = (await asyncio.to_thread(stack.pids))["serve"]
+        os.kill(pid, signal.SIGKILL)
+        await asyncio.to_thread(until, lambda: is_gone(pid))
+        await asyncio.to_thread(bucket.put_object, Bucket="kaos-inbox", Key="away/data/junk.tar", Body=b"junk")
+        await asyncio.wait_for(done.wait(), BOUND)
     bucket.close()
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+from contextlib import closing
 
 import pytest
 
@@ -26,7 +27,7 @@ def test_what_is_up_is_well_and_later_commands_use_it(stack: Stack) -> None:
 
 @pytest.mark.parametrize("name", ["nats", "s3", "pachd", "serve"])
 def test_a_killed_server_is_back_at_its_address_with_its_state(stack: Stack, name: str) -> None:
-    assert stack.call("workspace", "create", "-n", f"kept-{name}").returncode == 0
+    leave(stack, name)
     before = {each.name: each for each in stack.known().servers}
     pid = before[name].pid
     assert pid
@@ -38,8 +39,32 @@ def test_a_killed_server_is_back_at_its_address_with_its_state(stack: Stack, nam
     after = {each.name: each for each in stack.known().servers}
     assert after[name].restarts == before[name].restarts + 1
     assert after[name].address == before[name].address
-    assert f"kept-{name}" in stack.call("workspace", "list").stdout
+    assert is_there(stack, name)
     assert "signal 9 (SIGKILL)" in stack.home.log("stack").read_text()
+
+
+def leave(stack: Stack, name: str) -> None:
+    """Something in the state of that server; what the functions have is all in the others."""
+    match name:
+        case "nats":
+            stack.in_nats(lambda stream: stream.publish("kaos.kept.run.x.kept", b"kept"))
+        case "s3":
+            with closing(stack.store()) as store:
+                store.put_object(Bucket="kaos-logs", Key="kept", Body=b"kept")
+        case _:
+            assert stack.call("workspace", "create", "-n", f"kept-{name}").returncode == 0
+
+
+def is_there(stack: Stack, name: str) -> bool:
+    match name:
+        case "nats":
+            found = stack.in_nats(lambda stream: stream.get_last_msg("kaos-events", "kaos.kept.run.x.kept"))
+            return bool(found.data == b"kept")
+        case "s3":
+            with closing(stack.store()) as store:
+                return bool(store.get_object(Bucket="kaos-logs", Key="kept")["Body"].read() == b"kept")
+        case _:
+            return f"kept-{name}" in stack.call("workspace", "list").stdout
 
 
 def test_a_killed_supervisor_leaves_nothing_behind_and_everything_on_disk(stack: Stack) -> None:
