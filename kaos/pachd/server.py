@@ -1,5 +1,6 @@
 """Puts the engine together: database, files, services, and the server that they answer from."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from python_pachyderm.proto.v2.version.versionpb import version_pb2_grpc
 
 from kaos.pachd.about import AdminService, HealthService, VersionService
 from kaos.pachd.database import Database
+from kaos.pachd.garbage import collect_for_ever
 from kaos.pachd.home import Home
 from kaos.pachd.interceptor import Interceptor
 from kaos.pachd.pfs import service as pfs
@@ -77,7 +79,8 @@ async def serving(settings: Settings, home: Home) -> AsyncIterator[Ready]:
     wire = WireTransactions(database, {**pfs.ACTIONS, **pps.ACTIONS})
     logs = JobLogs(home.logs)
     runtime, how = choose(settings.runtime, ImageStore(settings.images), home.containers, settings.system_images)
-    shop = Workshop(database, blobs, Checkouts(home.checkouts, blobs), runtime, home.scratch)
+    checkouts = Checkouts(home.checkouts, blobs)
+    shop = Workshop(database, blobs, checkouts, runtime, home.scratch)
     scheduler = _scheduler(settings, shop, logs)
     server = grpc.aio.server(interceptors=(Interceptor(settings.token.get_secret_value()),), options=_OPTIONS)
     for add, service in (
@@ -89,14 +92,19 @@ async def serving(settings: Settings, home: Home) -> AsyncIterator[Ready]:
         (health_pb2_grpc.add_HealthServicer_to_server, HealthService()),
     ):
         add(service, server)
+    collecting = asyncio.create_task(collect_for_ever(database, blobs, checkouts), name="garbage")
     try:
         address = _listen(server, settings.address)
         await scheduler.start()
         await server.start()
         yield Ready(address, runtime.name, how)
     finally:
+        collecting.cancel()
         await scheduler.stop()
         await server.stop(_GRACE_SECONDS)
+        # Handlers of streams that were cut are told so, but not waited for.
+        if cut := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(cut, timeout=_GRACE_SECONDS)
         threads.shutdown()
         database.close()
 

@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, Self
 
@@ -46,7 +46,7 @@ class Blobs:
         digest = hashlib.sha256(content).hexdigest()
         target = self.path(digest)
         # Ten thousand small files are common: five system calls each, and nothing else.
-        if not os.path.exists(target):  # noqa: PTH110
+        if not _is_renewed(target):
             staged = self._staged()
             try:
                 descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
@@ -84,15 +84,37 @@ class Blobs:
         for folder in {path.parent for path in paths}:
             _fsync(folder)
 
+    def discard(self, unwanted: Callable[[str], bool], older_than: float) -> int:
+        """Removes the files (by SHA-256) that are `unwanted` and were last asked for before `older_than`.
+
+        Time is in seconds since the epoch. Returns their bytes. A file that is asked for meanwhile is put back: it is
+        moved away first, and whoever asks for it either came before, which its time tells, or does not find it.
+        """
+        freed = 0
+        for folder in sorted(self._root.glob("[0-9a-f][0-9a-f]")):
+            for path in folder.iterdir():
+                if path.stat().st_mtime >= older_than or not unwanted(path.name):
+                    continue
+                removed = path.rename(self._staged())
+                status = removed.stat()
+                if status.st_mtime >= older_than:
+                    removed.rename(path)
+                    continue
+                removed.unlink()
+                freed += status.st_size
+        return freed
+
     def _staged(self) -> Path:
         return self._staging / str(next(self._numbers))
 
     def _keep(self, staged: Path, digest: str) -> None:
         target = self.path(digest)
-        if target.exists():
+        if _is_renewed(target):
             staged.unlink()
             return
         staged.chmod(_MODE)
+        # A job may have given it any time, and garbage is told by its age.
+        os.utime(staged)
         staged.rename(target)
 
 
@@ -131,6 +153,15 @@ class BlobWriter:
         digest = self._digest.hexdigest()
         self._blobs._keep(self._path, digest)  # noqa: SLF001  # the two are one mechanism
         return digest, self._size
+
+
+def _is_renewed(path: Path) -> bool:
+    """Whether the file is there, and is young again: see Blobs.discard."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _fsync(path: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import shutil
 import sqlite3
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -39,6 +40,16 @@ class Checkouts:
         if not target.exists():
             self._make(connection, node, target)
         return target
+
+    def discard(self, unwanted: Callable[[str], bool], older_than: float) -> None:
+        """Removes the checkouts (by their tree's hash) that are `unwanted` and were made before `older_than`.
+
+        Time is in seconds since the epoch.
+        """
+        for checkout in self._root.iterdir():
+            if checkout.stat().st_mtime < older_than and unwanted(checkout.name):
+                removed = checkout.rename(self._root / f"tmp-{uuid.uuid4().hex}")
+                _remove(removed)
 
     def _make(self, connection: sqlite3.Connection, node: Node, target: Path) -> None:
         staged = self._root / f"tmp-{uuid.uuid4().hex}"
