@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What `make demo` shows: from nothing to trained models. Everything it makes is in .demo/, so that a second call, which
-# finds the environment of the first build there, takes seconds. Whatever happens, it leaves no process behind.
+# What `make demo` shows: from nothing to trained models. Everything it makes is in .demo/: a second call, in a workspace
+# of its own, finds what the first one built there and takes seconds. Whatever happens, it leaves no process behind.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,6 +18,7 @@ kaos down > /dev/null # left by a demo that was killed
 trap 'show kaos down' EXIT
 show kaos up --detach
 
+show kaos workspace create -n "mnist-$(date +%m%d-%H%M%S)"
 [ -d mnist ] || show kaos template get --name mnist
 show kaos train deploy -s mnist/model-train -d mnist/data --follow
 show kaos train deploy -h mnist/hyperopt/params.json --follow
