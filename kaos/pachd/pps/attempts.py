@@ -22,6 +22,8 @@ from kaos.pachd.storage.checkouts import Checkouts
 T = TypeVar("T")
 # Enough of a hash to tell containers of one machine apart in a process list.
 _SHORT: Final = 12
+# As podman has it for a container that could not be started.
+_NOT_STARTED: Final = 125
 
 
 @dataclass(frozen=True)
@@ -56,29 +58,37 @@ async def do(work: Work, limits: Limits, log: JobLog, shop: Workshop) -> Done:
         lambda connection: tuple((_place(file), shop.checkouts.path(connection, file.node)) for file in work.files)
     )
     transform, done = work.spec.transform, Done("failed", 0, reason="it was not tried")
+    program = _Program(tuple(transform.cmd), _lines(transform.stdin))
     for number in range(work.spec.datum_tries):
-        done = await _attempt(work, number, transform.cmd, transform.stdin, inputs, limits, log, shop)
+        done, ended = await _attempt(work, number, program, inputs, limits, log, shop)
+        log.say(work.datum["id"], _told(done, ended))
         if done.state == "success":
             return done
     if transform.err_cmd:
-        handled = await _attempt(
-            work, work.spec.datum_tries, transform.err_cmd, transform.err_stdin, inputs, limits, log, shop
-        )
+        program = _Program(tuple(transform.err_cmd), _lines(transform.err_stdin))
+        handled, _ = await _attempt(work, work.spec.datum_tries, program, inputs, limits, log, shop)
         if handled.state == "success":
             return Done("recovered", done.nanoseconds, reason=done.reason)
     return done
 
 
-async def _attempt(  # noqa: PLR0917  # one call site; they are the attempt
+@dataclass(frozen=True)
+class _Program:
+    """What an attempt runs."""
+
+    cmd: tuple[str, ...]
+    stdin: bytes
+
+
+async def _attempt(  # noqa: PLR0917  # they are the attempt
     work: Work,
     number: int,
-    cmd: Any,
-    stdin: Any,
+    program: _Program,
     inputs: tuple[tuple[str, Path], ...],
     limits: Limits,
     log: JobLog,
     shop: Workshop,
-) -> Done:
+) -> tuple[Done, Exit]:
     name = f"kaos-{work.job['commit_set'][:_SHORT]}-{work.job['id']}-{work.datum['number']}-{number}"
     room = shop.scratch / name
     out = room / "out"
@@ -86,10 +96,10 @@ async def _attempt(  # noqa: PLR0917  # one call site; they are the attempt
     container = Container(
         name=name,
         image=work.spec.transform.image,
-        cmd=tuple(cmd),
+        cmd=program.cmd,
         inputs=inputs,
         out=out,
-        stdin="".join(f"{line}\n" for line in stdin).encode(),
+        stdin=program.stdin,
         env=_environment(work),
         workdir=work.spec.transform.working_dir,
         limits=limits,
@@ -99,14 +109,11 @@ async def _attempt(  # noqa: PLR0917  # one call site; they are the attempt
     try:
         ended = await shop.runtime.run(container, said.feed)
         said.end()
-        done = await _judged(ended, time.monotonic_ns() - started, container, work, shop)
+        return await _judged(ended, time.monotonic_ns() - started, container, work, shop), ended
     except LookupError as error:
-        said.end()
-        return Done("failed", 0, reason=str(error))
+        return Done("failed", 0, reason=str(error)), Exit(_NOT_STARTED, str(error))
     finally:
         await asyncio.shield(_in_thread(lambda: _remove(room)))
-    log.say(work.datum["id"], _told(done, ended))
-    return done
 
 
 async def _judged(ended: Exit, nanoseconds: int, container: Container, work: Work, shop: Workshop) -> Done:
@@ -130,6 +137,10 @@ def _told(done: Done, ended: Exit) -> str:
             "peak_bytes": ended.peak,
         }
     )
+
+
+def _lines(stdin: Any) -> bytes:
+    return "".join(f"{line}\n" for line in stdin).encode()
 
 
 def _place(file: InputFile) -> str:

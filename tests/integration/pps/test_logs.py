@@ -31,3 +31,12 @@ def test_the_engine_tells_what_an_attempt_cost(project: Project) -> None:
     [told] = [message.message for message in logs if not message.user]
     assert '"datum": "success"' in told
     assert '"cpu_seconds": null' not in told
+
+
+def test_what_a_recovered_attempt_died_of_is_told_and_its_handler_is_not(project: Project) -> None:
+    project.put({"/a": b"1"})
+    project.pipeline("fails", "exit 3", err_cmd=["true"])
+    job = project.newest("fails").job.id
+    logs = project.client.get_job_logs("fails", job, project_name=project.name)
+    [told] = [message.message for message in logs if not message.user]
+    assert '"datum": "failed", "reason": "exit code 3"' in told
