@@ -95,5 +95,6 @@ def located(word: str, folder: Path) -> str:
 def _variables(container: Container, folder: Path) -> dict[str, str]:
     given = {name: located(value, folder) for name, value in container.env.items() if not name.startswith(_STEERING)}
     ours = {name: os.environ[name] for name in _TAKEN_OVER if name in os.environ}
-    # This interpreter finds the packages of kaos there, be it a checkout or where they are installed.
-    return {**given, **ours, "PYTHONPATH": str(Path(shared.__file__).parent.parent), "PYTHONUNBUFFERED": "1"}
+    # The packages of kaos first, be it a checkout or where they are installed; then wherever this process looks.
+    search = os.pathsep.join(dict.fromkeys((str(Path(shared.__file__).parent.parent), *filter(None, sys.path))))
+    return {**given, **ours, "PYTHONPATH": search, "PYTHONUNBUFFERED": "1"}

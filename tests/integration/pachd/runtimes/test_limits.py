@@ -14,6 +14,8 @@ MIB = 2**20
 
 @pytest.fixture
 def runner(request: pytest.FixtureRequest) -> Any:
+    if request.param == "plain":
+        request.getfixturevalue("needs_limits")
     return request.getfixturevalue(request.param)
 
 
@@ -60,7 +62,7 @@ async def test_cpu(runner: Any) -> None:
     assert throttled.exit.cpu_seconds < 0.5
 
 
-@EVERY
+@pytest.mark.parametrize("runner", ["sandboxed", "unlimited", "plain"], indirect=True)
 async def test_time(runner: Any, marker: str, alive: Any) -> None:
     script = f"trap '' TERM; setsid sleep {marker} & sleep {marker}"
     result = await runner("sh", "-c", script, limits=Limits(seconds=0.3))
