@@ -4,6 +4,7 @@ The record is a projection of what Pachyderm and the bucket know. It changes onl
 only moves forward, so an event that comes twice, late or out of order finds nothing left to do.
 """
 
+import builtins
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
@@ -196,8 +197,15 @@ class Runs:
 
     async def list(self, workspace: str) -> list[Run]:
         """All runs of a workspace, newest first (ids are ULIDs, which sort by time)."""
+        return await self._matching(f"{workspace}.*")
+
+    async def every(self) -> builtins.list[Run]:
+        """All runs of all workspaces, newest first."""
+        return await self._matching("*.*")
+
+    async def _matching(self, keys: str) -> builtins.list[Run]:
         # One pass over the bucket's own filter: nats-py's keys(filters=…) reads all keys and compares substrings.
-        watcher = await self._bucket.watch(f"{workspace}.*", ignore_deletes=True)
+        watcher = await self._bucket.watch(keys, ignore_deletes=True)
         runs = []
         try:
             async for entry in watcher:

@@ -1,10 +1,11 @@
 """Submitting a run, and looking at runs."""
 
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from ulid import ULID
 
 from functions.gateway import resources
@@ -21,6 +22,10 @@ from shared.workspaces import ensure
 # S3 allows 1,024 bytes a key; the workspace, the kind, the run and three slashes take 78 at most.
 _MOST_FILENAME: Final = 200
 MOST_AUTHOR: Final = 200
+
+
+Limit = Annotated[int, Query(ge=1, le=1000)]
+Since = Annotated[AwareDatetime | None, Query(description="Only runs that were submitted since then (ISO 8601).")]
 
 
 class _Strict(BaseModel):
@@ -68,11 +73,14 @@ class RunList(BaseModel):
 
 def router() -> APIRouter:
     """The routes of runs."""
-    routes = APIRouter(prefix="/v1/workspaces/{ws}/runs", tags=["runs"])
+    routes = APIRouter(prefix="/v1", tags=["runs"])
     add: Any = routes.add_api_route
-    add("", submit, methods=["POST"], status_code=201, openapi_extra=documents(Submission), summary="Submit a run")
-    add("", recent, methods=["GET"], summary="The newest runs")
-    add("/{run}", show, methods=["GET"], summary="A run")
+    of_workspace = "/workspaces/{ws}/runs"
+    documented = documents(Submission)
+    add(of_workspace, submit, methods=["POST"], status_code=201, openapi_extra=documented, summary="Submit a run")
+    add(of_workspace, recent, methods=["GET"], summary="The newest runs")
+    add(f"{of_workspace}/{{run}}", show, methods=["GET"], summary="A run")
+    add("/runs", recent_everywhere, methods=["GET"], summary="The newest runs of all workspaces")
     return routes
 
 
@@ -95,12 +103,23 @@ async def submit(
 
 
 async def recent(
-    ws: WorkspaceName, wired: Wired, limit: Annotated[int, Query(ge=1, le=1000)] = 50, state: RunState | None = None
+    ws: WorkspaceName, wired: Wired, limit: Limit = 50, state: RunState | None = None, since: Since = None
 ) -> RunList:
     """The newest runs of the workspace, of all states or of one."""
     await existing(wired, ws)
-    found = await wired.runs.list(ws)
-    return RunList(runs=[run for run in found if state in {None, run.state}][:limit])
+    return _chosen(await wired.runs.list(ws), limit, state, since)
+
+
+async def recent_everywhere(
+    wired: Wired, limit: Limit = 50, state: RunState | None = None, since: Since = None
+) -> RunList:
+    """The newest runs of all workspaces, of all states or of one."""
+    return _chosen(await wired.runs.every(), limit, state, since)
+
+
+def _chosen(found: list[Run], limit: int, state: RunState | None, since: datetime | None) -> RunList:
+    chosen = (run for run in found if state in {None, run.state} and (since is None or run.created >= since))
+    return RunList(runs=[*islice(chosen, limit)])
 
 
 async def show(run: RunRecord) -> Run:

@@ -59,9 +59,11 @@ class Client:
         body = {"key": key, "upload_id": upload_id, "etags": etags}
         self._call("POST", _path(run["workspace"], "runs", run["id"], "uploads"), body)
 
-    def runs(self, workspace: str, limit: int) -> list[Run]:
-        """The newest runs."""
-        return cast("list[Run]", self._call("GET", _path(workspace, "runs", query={"limit": limit}))["runs"])
+    def runs(self, workspace: str, limit: int, *, state: str = "", since: str = "") -> list[Run]:
+        """The newest runs of a workspace, of all where it is empty; `since` is an ISO 8601 time."""
+        query = {"limit": limit, "state": state or None, "since": since or None}
+        path = _path(workspace, "runs", query=query) if workspace else _asking("/v1/runs", query)
+        return cast("list[Run]", self._call("GET", path)["runs"])
 
     def run(self, workspace: str, run: str) -> Run:
         """One run."""
@@ -159,7 +161,10 @@ def _error(response: HTTPResponse) -> KaosError:
 
 
 def _path(*steps: str, query: Query | None = None) -> str:
-    path = "/".join(("/v1/workspaces", *(quote(step, safe="") for step in steps)))
+    return _asking("/".join(("/v1/workspaces", *(quote(step, safe="") for step in steps))), query)
+
+
+def _asking(path: str, query: Query | None) -> str:
     given = {name: value for name, value in (query or {}).items() if value is not None}
     return f"{path}?{urlencode(given)}" if given else path
 

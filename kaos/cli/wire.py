@@ -4,6 +4,7 @@ from typing import Literal, NotRequired, TypedDict
 
 PartKind = Literal["source", "data", "manifest", "params"]
 Stage = Literal["build", "train"]
+State = Literal["received", "ingesting", "building", "waiting", "training", "succeeded", "failed", "killed", "rejected"]
 
 # A run in one of these never changes again.
 FINAL = frozenset({"succeeded", "failed", "killed", "rejected"})

@@ -120,3 +120,26 @@ async def test_workspaces(api: Any) -> None:
     for path in ("", "/runs", "/events"):
         status, answer = await api.ask("GET", f"/v1/workspaces/nowhere{path}")
         assert (status, answer["error"]["code"]) == (404, "workspace.unknown")
+
+
+async def test_runs_are_chosen_by_state_and_time_in_one_workspace_and_in_all(api: Any) -> None:
+    old = await api.a_run(id="01jc0000000000000000000000", created="2026-01-01T00:00:00Z", state="failed")
+    new = await api.a_run(state="failed", author="ada")
+    await api.a_run(id="01jb0000000000000000000000", workspace="other", created="2026-01-02T00:00:00Z")
+
+    async def ids(path: str) -> list[str]:
+        status, answer = await api.ask("GET", path)
+        assert status == 200
+        return [run["id"] for run in answer["runs"]]
+
+    assert await ids(f"{RUNS}?since=2026-01-01T12:00:00%2B00:00") == [new.id]
+    assert await ids(f"{RUNS}?state=failed&limit=1") == [new.id]
+    assert await ids("/v1/runs") == [new.id, old.id, "01jb0000000000000000000000"]
+    assert await ids("/v1/runs?state=failed") == [new.id, old.id]
+
+
+async def test_a_submission_says_who_and_whether_by_force(api: Any) -> None:
+    body = {"parts": [{"kind": "source", "filename": "m.zip", "size": 5}], "author": "ada", "force": True}
+    _, submitted = await api.ask("POST", RUNS, body)
+    assert (submitted["run"]["author"], submitted["run"]["force"]) == ("ada", True)
+    assert (await api.ask("POST", RUNS, body | {"author": "a" * 201}))[0] == 400

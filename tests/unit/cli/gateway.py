@@ -165,6 +165,8 @@ class _Handler(BaseHTTPRequestHandler):
         if path.endswith("/dry-run"):
             gateway.plans.append(json.loads(body))
             return self._json(gateway.preview)
+        if path == "/v1/runs":
+            return self._json({"runs": [run for run in gateway.runs if query.get("state") in {None, run["state"]}]})
         if path.endswith("/provenance"):
             return self._json(gateway.lineage)
         match = re.fullmatch(r"/v1/workspaces/([^/]+)(?:/(runs|events)(?:/([^/]+)(?:/(\w+)(?:/(\w+))?)?)?)?", path)

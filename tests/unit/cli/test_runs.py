@@ -1,7 +1,9 @@
 """kaos train list, info, logs, build-logs: what they show, and which run they mean."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
@@ -61,6 +63,47 @@ def test_list_is_paged(gateway: Gateway, call: Call) -> None:
     assert f"{5:032}" in second
     assert second.splitlines()[-1].split()[0] == "24"
     assert "-p 3" not in second
+
+
+def test_runs_of_all_workspaces_are_told_with_theirs_and_change_no_rows(three: Gateway, call: Call) -> None:
+    call("train", "list", "-w", "mnist")
+    three.runs.insert(0, record(4, "failed", workspace="other"))
+
+    result = call("train", "list", "--all-workspaces", "--state", "failed")
+
+    assert result.code == 0, result.err
+    assert "workspace" in result.out
+    assert [line.split()[0] for line in result.out.splitlines() if "failed" in line] == ["other", "mnist"]
+    assert json.loads(call("train", "info", "-w", "mnist", "-i", "0", "--json").out)["id"] == run_id(3)
+    assert call("train", "list", "--all-workspaces", "-w", "mnist").code == 2
+
+
+@pytest.mark.parametrize(
+    ("since", "sent"),
+    [("2026-07-29", "2026-07-29T00:00:00"), ("2026-07-29T15:25+02:00", "2026-07-29T13:25:00")],
+)
+def test_a_time_is_sent_in_utc(three: Gateway, call: Call, since: str, sent: str) -> None:
+    assert call("train", "list", "-w", "mnist", "--since", since).code == 0
+    assert f"since={quote(sent + '+00:00')}" in three.queries[-1]
+
+
+@pytest.mark.parametrize(("since", "seconds"), [("90s", 90), ("2h", 7200), ("7d", 604_800)])
+def test_an_age_is_sent_as_a_time(three: Gateway, call: Call, since: str, seconds: int) -> None:
+    call("train", "list", "-w", "mnist", "--since", since)
+
+    [sent] = parse_qs(urlsplit(three.queries[-1]).query)["since"]
+    assert abs((datetime.now(UTC) - datetime.fromisoformat(sent)).total_seconds() - seconds) < 10
+
+
+@pytest.mark.parametrize("since", ["yesterday", "2x", "-1h", "9999999h", ""])
+def test_what_is_neither_age_nor_time_is_wrong_use(three: Gateway, call: Call, since: str) -> None:
+    assert call("train", "list", "-w", "mnist", f"--since={since}").code == 2
+
+
+def test_nothing_found_is_told_apart_from_nothing_there(gateway: Gateway, call: Call) -> None:
+    gateway.add_workspace("mnist")
+
+    assert "no such runs" in call("train", "list", "-w", "mnist", "--state", "killed").out
 
 
 def test_ind_is_a_row_of_the_list_that_was_seen(three: Gateway, call: Call) -> None:

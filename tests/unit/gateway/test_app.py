@@ -10,6 +10,7 @@ RUN = "01jd0000000000000000000000"
 ROUTES = [
     ("GET", "/v1/info"),
     ("GET", "/v1/workspaces"),
+    ("GET", "/v1/runs"),
     ("PUT", "/v1/workspaces/mnist"),
     ("GET", "/v1/workspaces/mnist"),
     ("POST", "/v1/workspaces/mnist/runs"),
@@ -87,6 +88,8 @@ async def test_what_cannot_be_a_run_is_unknown(ask: Any, run: str) -> None:
         ("DELETE", "/v1/workspaces/mnist", 405, "route.method"),
         ("GET", "/v1/workspaces/mnist/runs?limit=0", 400, "request.invalid"),
         ("GET", "/v1/workspaces/mnist/runs?state=done", 400, "request.invalid"),
+        ("GET", "/v1/workspaces/mnist/runs?since=yesterday", 400, "request.invalid"),
+        ("GET", "/v1/runs?since=2026-07-29T15:25:46", 400, "request.invalid"),
     ],
 )
 async def test_errors_have_one_form(ask: Any, method: str, path: str, status: int, code: str) -> None:
