@@ -12,9 +12,7 @@ from typing import Final, TypeAlias
 Address: TypeAlias = IPv4Address | IPv6Address
 _Network: TypeAlias = IPv4Network | IPv6Network
 
-_HOST_AND_PORT: Final = re.compile(
-    r"(?:\[(?P<bracketed>[0-9A-Fa-f:.]+)\]|(?P<plain>[A-Za-z0-9._-]+)):(?P<port>\d{1,5})"
-)
+_HOST_AND_PORT: Final = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>\d{1,5})")
 _PORTS: Final = range(1, 1 << 16)
 # IANA's registries of special-purpose addresses, and the metadata services of clouds that lie outside of them.
 _SPECIAL_4: Final = {

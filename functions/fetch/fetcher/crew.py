@@ -29,12 +29,12 @@ def fetch(shard: Path, out: Path, settings: Settings, say: Callable[[str], None]
         raise Reject("manifest.empty", f"There is nothing to fetch in {shard}.")
     out.mkdir(parents=True, exist_ok=True)
     drafts = Path(tempfile.mkdtemp(prefix=".kaos-fetch-", dir=out))
-    web = Web(settings.allow, settings.patience)
-    tools = Tools(web, settings, Progress(len(lines), say), threading.Event())
+    tools = Tools(Web(settings.allow, settings.patience), settings, Progress(len(lines), say), threading.Event())
     try:
         _work(lines, drafts, out, tools)
         tools.progress.end()
     finally:
+        tools.web.close()
         shutil.rmtree(drafts, ignore_errors=True)
 
 

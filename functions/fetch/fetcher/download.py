@@ -21,22 +21,21 @@ from shared.urls import S3Url, parse, redacted
 _OK, _PARTIAL, _NOT_SATISFIABLE = 200, 206, 416
 # Answers that may be others in a moment: timeout, too early, too many requests, and the server's own failures.
 _PASSING: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
-# Failures in a row, none of which brought the file further: 15 s of waiting in between outlast a restarted server.
+# Failures in a row, none of which brought the file further: 15 s of waiting in between (0.5, 1, … 8) outlast a
+# restarted server.
 _ATTEMPTS: Final = 6
-_BACKOFF_SECONDS: Final = 0.5
 _WAIT_MAX_SECONDS: Final = 30.0
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 
 @dataclass(frozen=True)
 class Tools:
-    """What all downloads of a program share. `backoff` is the first delay before another attempt, in seconds."""
+    """What all downloads of a program share."""
 
     web: Web
     settings: Settings
     progress: Progress
     stop: threading.Event
-    backoff: float = _BACKOFF_SECONDS
 
 
 class Stopped(Exception):
@@ -99,7 +98,7 @@ def _complete(line: Line, draft: _Draft, tools: Tools) -> None:
             if not (draft.validator or line.sha256):
                 draft.restart()  # nothing would tell whether the rest belongs to the same file
             tools.progress.retry(str(trouble))
-            delay = tools.backoff * 2 ** (failures - 1) * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
+            delay = tools.settings.backoff * 2 ** (failures - 1) * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
             if tools.stop.wait(min(max(delay, trouble.after), _WAIT_MAX_SECONDS)):
                 raise Stopped from None
             continue

@@ -13,6 +13,7 @@ _CONNECTIONS: Final = 32
 _MAX_FILE_BYTES: Final = 256 * 2**30
 _MAX_TOTAL_BYTES: Final = 4 * 2**40
 _PATIENCE_SECONDS: Final = 60
+_BACKOFF_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Store:
 class Settings:
     """Caps are in bytes, of one file and of all files of a shard.
 
-    `patience` is in seconds: a connection that brings next to nothing for so long is given up.
+    `patience` is in seconds: a connection that brings next to nothing for so long is given up. So is `backoff`, the
+    delay before what failed once is tried again; it doubles from then on.
     """
 
     allow: Allowed = field(default_factory=Allowed)
@@ -39,6 +41,7 @@ class Settings:
     max_file_bytes: int = _MAX_FILE_BYTES
     max_total_bytes: int = _MAX_TOTAL_BYTES
     patience: float = _PATIENCE_SECONDS
+    backoff: float = _BACKOFF_SECONDS
 
 
 def read(environ: Mapping[str, str]) -> Settings:

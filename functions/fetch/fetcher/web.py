@@ -5,6 +5,7 @@ Connections are kept alive for the next file of the same host. What may be tried
 
 import contextlib
 import http.client
+import select
 import socket
 import ssl
 import threading
@@ -14,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from ipaddress import ip_address
-from typing import Any, Final
+from typing import IO, Any, Final
 from urllib.parse import urljoin
 
 from shared.addresses import Allowed, refusal
@@ -65,8 +66,10 @@ class Response:
                 break
             self._connection.received += len(chunk)
             yield chunk
+        if self._connection.cut_because:
+            raise Trouble(self._connection.cut_because)
         if self.remaining:
-            raise Trouble(self._connection.why(None) or f"the answer ended {self.remaining:,} bytes early")
+            raise Trouble(f"the answer ended {self.remaining:,} bytes early")
         self._response.read()  # of no bytes: marks the answer as read
 
 
@@ -116,6 +119,13 @@ class Web:
             for connection in self._busy:
                 connection.cut("it was stopped")
 
+    def close(self) -> None:
+        """Closes the connections that are kept for more."""
+        with self._lock:
+            for connection in (connection for idle in self._idle.values() for connection in idle):
+                connection.close()
+            self._idle.clear()
+
     @cached_property
     def _tls(self) -> ssl.SSLContext:
         return ssl.create_default_context()
@@ -128,6 +138,7 @@ class Web:
             reused = connection.sock is not None
             try:
                 connection.request("GET", url.target, headers=headers)
+                connection.hasten()
                 return connection, connection.getresponse()
             except (OSError, http.client.HTTPException) as error:
                 self._drop(connection)
@@ -144,6 +155,9 @@ class Web:
         with self._lock:
             idle = self._idle[url.scheme, url.host, url.port]
             connection = idle.pop() if idle else None
+        if connection is not None and connection.is_spoilt():
+            connection.close()
+            connection = None
         if connection is None:
             addresses = self._look_up(url, trusted=trusted)
             with self._lock:
@@ -156,6 +170,7 @@ class Web:
 
     def _give_back(self, url: Url, connection: "_Connection", response: http.client.HTTPResponse) -> None:
         if not response.isclosed() or connection.sock is None:
+            response.close()  # which may hold the socket even where the connection does not
             self._drop(connection)
             return
         with self._lock:
@@ -197,8 +212,41 @@ class Web:
         return allowed
 
 
+class _Head:
+    """The head of an answer, which must have an end: http.client would take what is cut off there for a whole one."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def readline(self, limit: int = -1) -> bytes:
+        """The next line. Raises RemoteDisconnected where there is no end of it."""
+        line = self._file.readline(limit)
+        if not line.endswith(b"\n") and len(line) != limit:
+            raise http.client.RemoteDisconnected("the connection was closed in the middle of the headers")
+        return line
+
+    def close(self) -> None:
+        """What http.client does where this is no HTTP."""
+        self._file.close()
+
+
+class _HTTPResponse(http.client.HTTPResponse):
+    def begin(self) -> None:
+        """Reads the head."""
+        file = self.fp
+        head: Any = _Head(file)
+        self.fp = head
+        try:
+            super().begin()
+        finally:
+            if self.fp is head:  # else http.client has closed it
+                self.fp = file
+
+
 class _Connection(http.client.HTTPConnection):
     """A connection to one of the given addresses. `received` counts the bytes of bodies, `seen` those at `since`."""
+
+    response_class = _HTTPResponse
 
     def __init__(self, url: Url, addresses: list[_Address], tls: ssl.SSLContext | None, patience: float) -> None:
         super().__init__(url.host, url.port, timeout=patience)
@@ -216,9 +264,23 @@ class _Connection(http.client.HTTPConnection):
         self._wire = self.sock = self._connect()
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._tls is not None:
-            tls = self._tls.wrap_socket(self.sock, server_hostname=self.host, do_handshake_on_connect=False)
+            tls = self._tls.wrap_socket(
+                self.sock,
+                server_hostname=self.host,
+                do_handshake_on_connect=False,
+                # Else whoever cuts the line could pass the beginning of a body off as the whole.
+                suppress_ragged_eofs=False,
+            )
             self._wire = self.sock = tls  # before the handshake, which may have to be cut too
             tls.do_handshake()
+
+    def hasten(self) -> None:
+        """Acknowledges the next packet at once: many servers send a body only when their headers have arrived.
+
+        Linux would else wait for 40 ms, which is 400 s for 10,000 small files one by one.
+        """
+        if self.sock is not None and hasattr(socket, "TCP_QUICKACK"):
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def cut(self, why: str) -> None:
         """Ends whatever another thread waits for."""
@@ -228,9 +290,15 @@ class _Connection(http.client.HTTPConnection):
                 # Not by the method of a TLS socket, which takes away the state that the other thread is using.
                 socket.socket.shutdown(self._wire, socket.SHUT_RDWR)
 
-    def why(self, error: Exception | None) -> str:
-        """What went wrong, as people say it; empty without an error."""
-        if self.cut_because or error is None:
+    def is_spoilt(self) -> bool:
+        """Whether a connection at rest was closed, or holds bytes that would be taken for the next answer."""
+        assert self.sock is not None
+        pending = isinstance(self.sock, ssl.SSLSocket) and self.sock.pending()
+        return bool(pending or select.select([self.sock], [], [], 0)[0])
+
+    def why(self, error: Exception) -> str:
+        """What went wrong, as people say it."""
+        if self.cut_because:
             return self.cut_because
         if isinstance(error, TimeoutError):
             return "it did not answer in time"
