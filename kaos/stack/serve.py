@@ -16,6 +16,7 @@ from deploy.apply import apply
 from kaos import serve
 from kaos.stack import probes
 from kaos.stack.servers import WEBHOOKS
+from kaos.templates import datasets
 from shared import telemetry
 from shared.bucket import Bucket
 from shared.bus import Bus
@@ -65,7 +66,7 @@ async def _is_there(bucket: Bucket) -> bool:
 
 
 def _make_buckets(client: "S3Client", settings: Settings) -> None:
-    for name in (settings.inbox_bucket, settings.logs_bucket):
+    for name in (settings.inbox_bucket, settings.logs_bucket, datasets.BUCKET):
         with contextlib.suppress(client.exceptions.BucketAlreadyOwnedByYou):
             client.create_bucket(Bucket=name)
     client.put_bucket_notification_configuration(
@@ -76,6 +77,7 @@ def _make_buckets(client: "S3Client", settings: Settings) -> None:
             ]
         },
     )
+    datasets.publish(client)
 
 
 async def _pachyderm(settings: Settings) -> None:

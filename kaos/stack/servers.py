@@ -17,6 +17,7 @@ from kaos.stack import probes
 from kaos.stack.home import Home, Secrets, write_text
 from kaos.stack.ports import HOST, Ports
 from kaos.stack.supervisor import Probe, Server
+from kaos.templates import datasets
 from shared.errors import KaosError
 from shared.sandbox import available
 
@@ -204,6 +205,7 @@ def _serve(home: Home, ports: Ports, secrets: Secrets, answers: Probe) -> Server
         "KAOS_PACHYDERM_TOKEN": secrets.pachd_token,
         "KAOS_BUILDER_IMAGE": _BUILDER_IMAGE,
         "KAOS_FETCHER_IMAGE": _FETCHER_IMAGE,
+        "KAOS_FETCH_BUCKETS": _fetch_buckets(),
         "KAOS_GATEWAY_HOST": HOST,
         "KAOS_GATEWAY_PORT": str(ports.gateway),
         "KAOS_API_TOKEN": secrets.api_token,
@@ -235,7 +237,12 @@ def _for_builder(home: Home, engine: Engine) -> dict[str, str]:
 def _for_fetcher(ports: Ports, secrets: Secrets) -> dict[str, str]:
     """The same for the program that fetches remote data; KAOS_FETCH_ variables are the operator's."""
     asked = {name: value for name, value in os.environ.items() if name.startswith("KAOS_FETCH_")}
-    return {**asked, **_store(ports, secrets)}
+    return {**asked, "KAOS_FETCH_BUCKETS": _fetch_buckets(), **_store(ports, secrets)}
+
+
+def _fetch_buckets() -> str:
+    """What manifests may read with the stack's own keys: the operator's buckets, and the one that the stack fills."""
+    return f"{os.environ.get('KAOS_FETCH_BUCKETS', '')} {datasets.BUCKET}".strip()
 
 
 def _store(ports: Ports, secrets: Secrets) -> dict[str, str]:
