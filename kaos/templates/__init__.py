@@ -7,7 +7,8 @@ from typing import Final
 from shared.errors import Conflict, NotFound
 
 _SUMMARIES: Final = {
-    "mnist": "Handwritten digits with a support vector machine; source, data and a grid of hyperparams.",
+    "diabetes": "Progression of a disease by linear regression; source, data and a grid of hyperparams.",
+    "mnist": "Handwritten digits by a support vector machine; source, data here and remote, and a grid of hyperparams.",
 }
 # What running a template in place would leave behind.
 _NOT_COPIED: Final = shutil.ignore_patterns("__pycache__", "*.pyc")
