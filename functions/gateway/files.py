@@ -1,6 +1,7 @@
 """GET …/files/{what}: a run's code, data or models, streamed out of Pachyderm as a tar."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator
 from typing import Annotated, Any, Final, Literal, cast
 
@@ -12,7 +13,7 @@ from python_pachyderm.proto.v2.pfs import pfs_pb2
 
 from functions.gateway import archive
 from functions.gateway.blocks import stepped
-from functions.gateway.dependencies import RunRecord, Wired
+from functions.gateway.dependencies import RunRecord, Services, Wired
 from functions.gateway.lineage import walk
 from shared.errors import NotFound
 from shared.pachyderm import Pachyderm, commit_of, is_code
@@ -20,8 +21,8 @@ from shared.runs import Part, Run
 
 What = Literal["code", "data", "model"]
 
-# Where a run's input may lie: as dropped, or as fetched from a manifest.
-_REPOS: Final[dict[What, tuple[str, ...]]] = {"code": ("source",), "data": ("data", "fetch")}
+# Where a run's input may lie: as dropped, or as fetched from a manifest (shared.manifests.fetch_pipeline).
+_REPOS: Final[dict[What, re.Pattern[str]]] = {"code": re.compile("source"), "data": re.compile("data|fetch-.*")}
 
 
 def router() -> APIRouter:
@@ -43,7 +44,7 @@ async def download(
     404 where the run has none (yet). A download that breaks off ends without the end of its chunks.
     """
     if what == "model":
-        commit, path, names = _models(run, trial)
+        commit, path, names = await _models(wired, run, trial)
     else:
         commit, path, names = await _input(wired.pachyderm, run, what), "/", None
     blocks = _stream(wired.pachyderm, commit, path, lambda name: _renamed(name, names))
@@ -57,9 +58,10 @@ async def download(
     return StreamingResponse(_chained(first, blocks), media_type="application/x-tar", headers=headers)
 
 
-def _models(run: Run, wanted: str) -> tuple[Any, str, dict[str, str]]:
+async def _models(wired: Services, run: Run, wanted: str) -> tuple[Any, str, dict[str, str]]:
     """The output commit, the path to read, and the model id of each trial's directory."""
-    names = {trial.id: trial.model for trial in run.trials if trial.model and wanted in {"", trial.id, trial.model}}
+    trials = await (await wired.bus.trials()).of(run)
+    names = {trial.id: trial.model for trial in trials if trial.model and wanted in {"", trial.id, trial.model}}
     if not names and wanted:
         raise NotFound("trial.unknown", f"Run {run.id} has no model {wanted[:80]!r}: `kaos train info` lists them.")
     if not names or not run.train.job:
@@ -80,10 +82,12 @@ async def _input(pachyderm: Pachyderm, run: Run, what: What) -> Any:
     return commit
 
 
-def _used(client: Client, run: Run, repos: tuple[str, ...]) -> Any:
+def _used(client: Client, run: Run, repos: re.Pattern[str]) -> Any:
     """The nearest commit of `repos` upstream of the training's output; None where the job made none."""
     steps = walk(client, run.workspace, run.train.pipeline, run.train.job)
-    return next((commit_of(run.workspace, step.repo, step.commit) for step in steps if step.repo in repos), None)
+    return next(
+        (commit_of(run.workspace, step.repo, step.commit) for step in steps if repos.fullmatch(step.repo)), None
+    )
 
 
 def _renamed(name: str, models: dict[str, str] | None) -> str:

@@ -1,4 +1,4 @@
-"""What a user means by `-s`, `-d` and `-h`: the directory that is the bundle, its name, and what is to be tried."""
+"""What a user means by `-s`, `-d`, `-m` and `-h`: the directory or file, its name, and what is to be tried."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ _REQUIRED: Final = (
 
 @dataclass(frozen=True)
 class Bundle:
-    """A part of a submission as it lies on this disk: a directory, or the file of hyperparameters and their space."""
+    """A part of a submission as it lies on this disk: a directory, a manifest, or hyperparameters and their space."""
 
     kind: PartKind
     name: str
@@ -52,6 +52,11 @@ def data(given: Path, name: str) -> Bundle:
     """The data directory: the only folder in `given`, else `given` itself. Raises Reject `bundle.name`."""
     root = _only_folder(given) or given
     return Bundle("data", bundle_name(name or root.resolve().name), root)
+
+
+def manifest(given: Path, name: str) -> Bundle:
+    """The manifest of remote data, named for its file. Raises Reject `bundle.name`."""
+    return Bundle("manifest", bundle_name(name or strip_suffix(given.name)), given)
 
 
 def params(given: Path, *, draw: int | None = None, seed: int = 0) -> Bundle:

@@ -14,7 +14,7 @@ from kaos.cli.options import as_author, as_json, client, remember_rows
 from kaos.cli.submission import Part
 from kaos.cli.wire import Inputs, Run
 from shared import grids
-from shared.errors import NotFound, Reject
+from shared.errors import NotFound
 
 _SHOWN_COMBINATIONS: Final = 10
 _NOTHING: Final = Inputs(source="", data="", params="", image="")
@@ -27,7 +27,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "-s", "--source", type=_DIRECTORY, help="Source bundle: the folder with Dockerfile and model/, or above it."
 )
 @click.option("-d", "--data", type=_DIRECTORY, help="Data bundle: any folder.")
-@click.option("-m", "--manifest", type=_FILE, help="Manifest of remote data (not in this version).")
+@click.option("-m", "--manifest", type=_FILE, help='Manifest of remote data: {"url", "path"} a line.')
 @click.option("-h", "--hyperparams", type=_FILE, help='Hyperparams: JSON like {"degree": [3, 4]}; a trial each.')
 @click.option("--search", type=click.Choice(["grid", "random"]), default="grid", help="All combinations, or some.")
 @click.option("--trials", type=click.IntRange(1, grids.TRIALS_MAX), help="How many --search random tries.")
@@ -37,7 +37,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--memory", help="Memory for each trial, like 512Mi or 2G.")
 @click.option("--gpu", type=click.IntRange(min=0), help="GPUs for each trial.")
 @click.option("-w", "--workspace", default="", help="Workspace; else the one that is set. Made where there is none.")
-@click.option("--name", default="", help="Name of the source bundle (of the data, without -s); else its folder's.")
+@click.option("--name", default="", help="Name of the source bundle (of the data, without -s); else its own.")
 @click.option("--force", is_flag=True, help="Train again what has been trained before.")
 @as_author
 @click.option("--dry-run", is_flag=True, help="Only tell what would be uploaded, built and trained.")
@@ -56,7 +56,7 @@ def deploy(
     as_json: bool,
     **asked: Any,
 ) -> None:
-    """Submit source, data and hyperparams; what you leave out is the workspace's newest.
+    """Submit source, data (here, or remote by a manifest) and hyperparams; what you leave out is the newest.
 
     Bundles are compressed and versioned by kaos: the same content is never stored, built or trained twice. Left out of
     them: .git, __pycache__ and their like.
@@ -117,6 +117,8 @@ def _bundles(
         found.append(bundle.source(source, name))
     if data is not None:
         found.append(bundle.data(data, "" if source else name))
+    if manifest is not None:
+        found.append(bundle.manifest(manifest, "" if source else name))
     if hyperparams is not None:
         found.append(bundle.params(hyperparams, draw=trials, seed=seed))
     return found
@@ -125,13 +127,8 @@ def _bundles(
 def _check(source: Path | None, data: Path | None, manifest: Path | None, hyperparams: Path | None) -> None:
     if data and manifest:
         raise click.UsageError("-d and -m exclude each other: data is either here or elsewhere.")
-    if manifest:
-        raise Reject(
-            "manifest.unsupported",
-            "Remote data manifests (-m) are not in this version: download the files and deploy their folder with -d.",
-        )
-    if not (source or data or hyperparams):
-        raise click.UsageError("Nothing to deploy: give at least one of -s, -d and -h.")
+    if not (source or data or manifest or hyperparams):
+        raise click.UsageError("Nothing to deploy: give at least one of -s, -d, -m and -h.")
 
 
 def _workspace(given: str, *, quiet: bool = True, remember: bool = True) -> str:
@@ -162,7 +159,7 @@ def _report(parts: list[Part], bundles: list[Bundle], inherited: Inputs) -> None
         _combinations(space)
     found = {part.kind: part.identity for part in parts}
     image = "⨂ <building>" if "source" in found else _or_missing(inherited["source"], "-s SOURCE_DIR")
-    data = _or_missing(found.get("data") or inherited["data"], "-d DATA_DIR")
+    data = _or_missing(found.get("data") or found.get("manifest") or inherited["data"], "-d DATA_DIR")
     grid = f"/{found['params']} ({spaces[0].count})" if spaces else "-"
     terminal.table("CURRENT TRAINING INPUTS", ("Image", "Data", "Hyperparams"), [(image, data, grid)])
 

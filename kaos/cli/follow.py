@@ -4,17 +4,17 @@ import json
 import queue
 import threading
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast, get_args
 
 import click
 
 from kaos.cli import runs, terminal
 from kaos.cli.client import Client
 from kaos.cli.info import parameters, score
-from kaos.cli.logs import lines, several_trials, texts
+from kaos.cli.logs import lines, names_trials, texts
 from kaos.cli.streams import resumed
 from kaos.cli.terminal import safe
-from kaos.cli.wire import Event, Run, Stage
+from kaos.cli.wire import Event, PartKind, Run, Stage
 from shared.errors import KaosError
 
 # A log is collected before its run is final; more than this, and the store that holds it is in trouble.
@@ -120,7 +120,7 @@ def _events(gateway: Client, workspace: str, run: str) -> Iterator[Event]:
 
 def _log(gateway: Client, run: Run, stage: Stage, *, raw: bool) -> Iterator[Any]:
     found = lines(gateway, run, stage, follow=True)
-    return found if raw else texts(found, with_trial=stage == "train" and several_trials(run), whole=True)
+    return found if raw else texts(found, with_trial=names_trials(run, stage), whole=True)
 
 
 def _begun(happened: _Told) -> Stage | None:
@@ -128,7 +128,7 @@ def _begun(happened: _Told) -> Stage | None:
     if happened.stream != "events" or not str(happened.item["type"]).startswith("kaos.job."):
         return None
     stage = happened.item["data"]["stage"]
-    return cast("Stage", stage) if stage in {"build", "train"} else None
+    return cast("Stage", stage) if stage in get_args(Stage) else None
 
 
 class _Stages:
@@ -165,7 +165,7 @@ class _Stages:
 
 
 def _missing(run: Run) -> str:
-    brought = run["expected"]
-    source, data = "source (kaos train deploy -s SOURCE_DIR)", "data (kaos train deploy -d DATA_DIR)"
-    wanted = [text for kind, text in (("source", source), ("data", data)) if kind not in brought]
+    source, data = "source (kaos train deploy -s SOURCE_DIR)", "data (kaos train deploy -d DATA_DIR, or -m MANIFEST)"
+    bringing: tuple[tuple[set[PartKind], str], ...] = (({"source"}, source), ({"data", "manifest"}, data))
+    wanted = [text for kinds, text in bringing if not kinds & set(run["expected"])]
     return f"{' and '.join(wanted)}; Ctrl-C stops the watching, not the run"

@@ -86,14 +86,13 @@ def _nothing_new(run: Run) -> str:
 
 def _stages(run: Run) -> None:
     """Where the time went: `overhead` is what kaos needed around the stages' own work."""
-    rows, worked = [], 0.0
-    for name, job in (("build", run["build"]), ("train", run["train"])):
+    rows = []
+    for name, job in (("fetch", run["fetch"]), ("build", run["build"]), ("train", run["train"])):
         taken = runs.job_seconds(job)
         if job["job"]:
-            worked += taken or 0.0
             rows.append((name, job["state"], terminal.duration(taken) if taken is not None else "-", job["job"]))
     if rows:
-        rows.append(("overhead", "", terminal.duration(runs.seconds(run) - worked), ""))
+        rows.append(("overhead", "", terminal.duration(runs.seconds(run) - runs.working_seconds(run)), ""))
         terminal.table("STAGES", ("stage", "state", "time", "job_id"), rows)
 
 

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from typing import get_args
 
 import click
 
@@ -23,6 +24,7 @@ _output = click.option(
 
 @click.command()
 @of_run
+@click.option("--stage", type=click.Choice(get_args(Stage)), default="train", show_default=True, help="Of which stage.")
 @_follow
 @_tail
 @_output
@@ -35,6 +37,7 @@ def logs(
     *,
     ind: int | None,
     run: str,
+    stage: Stage,
     follow: bool,
     tail: int | None,
     output: Path | None,
@@ -47,7 +50,7 @@ def logs(
     """
     gateway = client()
     found = chosen(gateway, workspace_of(workspace), ind, run)
-    _write(gateway, found, "train", follow=follow, tail=tail, output=output, as_json=as_json)
+    _write(gateway, found, stage, follow=follow, tail=tail, output=output, as_json=as_json)
     ctx.exit(_outcome(gateway.run(found["workspace"], found["id"])) if follow else 0)
 
 
@@ -111,17 +114,16 @@ def texts(found: Iterator[Line], *, with_trial: bool, whole: bool) -> Iterator[s
         yield f"[{terminal.clock(line['time'])}] {trial}{terminal.safe(line['text'])}{more}"
 
 
-def several_trials(run: Run) -> bool:
-    """Whether lines must name their trial to be told apart."""
-    return len(run["trials"]) > 1 or "params" in run["expected"]
+def names_trials(run: Run, stage: Stage) -> bool:
+    """Whether lines must name their trial, or the shard of a manifest that was fetched, to be told apart."""
+    return stage == "fetch" or (stage == "train" and (len(run["trials"]) > 1 or "params" in run["expected"]))
 
 
 def _write(
     gateway: Client, run: Run, stage: Stage, *, follow: bool, tail: int | None, output: Path | None, as_json: bool
 ) -> None:
     found = lines(gateway, run, stage, follow=follow, tail=tail)
-    several = stage == "train" and several_trials(run)
-    shown = map(json.dumps, found) if as_json else texts(found, with_trial=several, whole=tail is None)
+    shown = map(json.dumps, found) if as_json else texts(found, with_trial=names_trials(run, stage), whole=tail is None)
     count = 0
     with output.open("w", encoding="utf-8") if output else nullcontext(sys.stdout) as file:
         for text in shown:
@@ -134,6 +136,8 @@ def _write(
 
 
 def _nothing(run: Run, stage: Stage) -> str:
+    if stage == "train" and runs.fetch_failed(run):
+        return f"The run {run['state']} while its data was fetched: kaos train logs --stage fetch -r {run['id']}"
     if stage == "train" and runs.stage(run) == "building" and run["state"] in FINAL:
         return f"The run {run['state']} while its image was built: kaos train build-logs -r {run['id']}"
     if run["error"]:

@@ -14,6 +14,8 @@ def stage(run: Run) -> str:
         return "ingesting"
     if run["state"] == "building":
         return "building"
+    if fetch_failed(run):
+        return "ingesting"
     if run["state"] in {"waiting", "training"} or run["train"]["job"]:
         return "training"
     return "building" if run["build"]["job"] else "ingesting"
@@ -21,15 +23,17 @@ def stage(run: Run) -> str:
 
 def job(run: Run) -> str:
     """The id of the stage's job; of the run itself while it has none."""
-    return {"ingesting": run["id"], "building": run["build"]["job"], "training": run["train"]["job"]}[
-        stage(run)
-    ] or run["id"]
+    return _jobs(run)[stage(run)]["job"] or run["id"]
 
 
 def started(run: Run) -> str:
     """When the stage's job began, else when the run was submitted (ISO 8601)."""
-    current = {"building": run["build"], "training": run["train"]}.get(stage(run))
-    return (current and current["started"]) or run["created"]
+    return _jobs(run)[stage(run)]["started"] or run["created"]
+
+
+def fetch_failed(run: Run) -> bool:
+    """Whether the run ended while its data was fetched."""
+    return run["state"] in FINAL and run["fetch"]["state"] not in {"", "succeeded"}
 
 
 def seconds(run: Run) -> float:
@@ -47,6 +51,20 @@ def job_seconds(job: Job) -> float | None:
     return span(job["started"], job["finished"]) if job["started"] else None
 
 
+def working_seconds(run: Run) -> float:
+    """How long at least one of the run's jobs was at work: an image may be built while data is fetched."""
+    total, now = 0.0, datetime.now(UTC)
+    until = moment(run["created"])
+    for start, end in sorted(
+        (moment(job["started"]), moment(job["finished"]) if job["finished"] else now)
+        for job in _jobs(run).values()
+        if job["started"]
+    ):
+        total += max((end - max(start, until)).total_seconds(), 0.0)
+        until = max(until, end)
+    return total
+
+
 def span(begin: str, end: str | None) -> float:
     """Seconds between two ISO 8601 times; until now where there is no second."""
     return ((moment(end) if end else datetime.now(UTC)) - moment(begin)).total_seconds()
@@ -55,3 +73,8 @@ def span(begin: str, end: str | None) -> float:
 def succeeded(run: Run) -> bool:
     """Whether the run ended well."""
     return run["state"] == "succeeded"
+
+
+def _jobs(run: Run) -> dict[str, Job]:
+    """The job of each stage of the list."""
+    return {"ingesting": run["fetch"], "building": run["build"], "training": run["train"]}

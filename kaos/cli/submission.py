@@ -1,5 +1,6 @@
 """Packs the bundles of a submission, announces the run, and uploads them."""
 
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from kaos.cli import pack, upload
 from kaos.cli.bundle import Bundle
 from kaos.cli.client import Client
 from kaos.cli.wire import PartKind, Run
-from shared import grids
+from shared import grids, manifests
 from shared.bundles import Entry, bundle_id, tree_hash
 from shared.grids import Listed
 
@@ -44,7 +45,9 @@ class Part:
 
 
 def prepare(bundle: Bundle, folder: Path) -> Part:
-    """Writes the file that will be uploaded into `folder`. Raises Reject `bundle.…` or `params.…`."""
+    """Writes the file that will be uploaded into `folder`. Raises Reject `bundle.…`, `manifest.…` or `params.…`."""
+    if bundle.kind == "manifest":
+        return _manifest(bundle, folder)
     return _params(bundle, folder) if bundle.space is not None else _directory(bundle, folder)
 
 
@@ -72,6 +75,14 @@ def _directory(bundle: Bundle, folder: Path) -> Part:
     if packed.unpacked > _MOST_RATIO * packed.path.stat().st_size:
         packed = pack.pack(found, kind / f"{bundle.name}.tar", lambda _: None, compress=False)
     return Part(bundle.kind, bundle.name, packed.path, packed.tree)
+
+
+def _manifest(bundle: Bundle, folder: Path) -> Part:
+    """The manifest as it is, once each of its lines has been read: what is wrong is told before anything is sent."""
+    tree = manifests.tree_of(manifests.digest_of(line.canonical()) for _, line in manifests.read(bundle.path))
+    path = folder / f"{bundle.name}.mf"
+    shutil.copyfile(bundle.path, path)
+    return Part(bundle.kind, bundle.name, path, tree)
 
 
 def _params(bundle: Bundle, folder: Path) -> Part:

@@ -3,7 +3,7 @@
 from typing import Literal, NotRequired, TypedDict
 
 PartKind = Literal["source", "data", "manifest", "params"]
-Stage = Literal["build", "train"]
+Stage = Literal["build", "fetch", "train"]
 State = Literal["received", "ingesting", "building", "waiting", "training", "succeeded", "failed", "killed", "rejected"]
 
 # A run in one of these never changes again.
@@ -78,6 +78,7 @@ class Run(TypedDict):
     parts: dict[PartKind, Part]
     inputs: Inputs
     build: Job
+    fetch: Job
     train: Job
     trials: list[Trial]
     error: Failure | None

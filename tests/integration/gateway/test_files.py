@@ -51,6 +51,15 @@ async def test_data_that_the_training_used_is_found_by_its_lineage(api: Any, tre
     assert unpacked((await api.bytes(f"{PATH}/code"))[1]) == {"m/y": b"2"}
 
 
+async def test_data_that_was_fetched_is_found_too(api: Any, tree: Any) -> None:
+    manifest = {"manifest": {"kind": "manifest", "commit": "m", "bundle": "data:1234567"}}
+    await api.a_run(state="succeeded", parts=manifest, train={"job": "j", "pipeline": "train-1"})
+    tree.provenance["train-1", "j"] = [("fetch-data-3a6eb07", "f"), ("params", "p")]
+    tree.provenance |= {("fetch-data-3a6eb07", "f"): [("manifest", "m")], ("params", "p"): [], ("manifest", "m"): []}
+    tree.tars["fetch-data-3a6eb07", "f", "/"] = [packed(**{"/data/x": b"1"})]
+    assert unpacked((await api.bytes(f"{PATH}/data"))[1]) == {"data/x": b"1"}
+
+
 async def test_models_are_named_by_their_ids(api: Any, tree: Any) -> None:
     await api.a_run(state="succeeded", train={"job": "j", "pipeline": "train-1"}, trials=TRIALS)
     both = packed(**{"/cebf65/model/net": b"1", "/aaaaaa/model/net": b"2"})

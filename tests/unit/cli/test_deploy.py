@@ -181,14 +181,28 @@ def test_a_link_out_of_the_bundle_to_a_folder_is_refused(gateway: Gateway, call:
     assert "bundle.member" in call("train", "deploy", "-d", data, "-w", "mnist").err
 
 
-def test_manifests_are_a_clear_error(gateway: Gateway, call: Call, tmp_path: Path) -> None:
+def test_a_manifest_is_sent_as_it_is(gateway: Gateway, call: Call, tmp_path: Path) -> None:
+    manifest = tmp_path / "data_manifest.jsonl"
+    manifest.write_text('{"url": "https://example.com/a.csv", "path": "test/a.csv"}\r\n')
+
+    result = call("train", "deploy", "-m", manifest, "-w", "mnist")
+
+    assert result.code == 0
+    assert gateway.submissions[0]["parts"][0]["kind"] == "manifest"
+    [(key, content)] = gateway.stored.items()
+    assert (key.rpartition("/")[2], content) == ("data_manifest.jsonl.mf", manifest.read_bytes())
+    assert "✔ Setting manifest bundle: /data_manifest.jsonl:" in result.out
+
+
+def test_a_manifest_that_is_wrong_is_told_before_anything_is_sent(gateway: Gateway, call: Call, tmp_path: Path) -> None:
     manifest = tmp_path / "data.mf"
-    manifest.write_text("{}")
+    manifest.write_text('{"url": "https://example.com/a.csv", "path": "a"}\n{"url": "https://example.com/b.csv"}\n')
 
     result = call("train", "deploy", "-m", manifest)
 
-    assert (result.code, gateway.queries) == (1, [])
-    assert "[manifest.unsupported]" in result.err
+    assert (result.code, gateway.submissions) == (1, [])
+    assert "Line 2 of the manifest lacks 'path'." in result.err
+    assert "[manifest.key-missing]" in result.err
 
 
 @pytest.mark.parametrize("options", [(), ("-d", ".", "-m", "x"), ("--cpu", "0", "-d", "."), ("-p", "0", "-d", ".")])
@@ -320,6 +334,19 @@ def test_follow_of_what_was_trained_before_names_the_run_and_its_model(
 
     assert f"already trained: run {run_id(7)}, model e23a2f1_9fd9d03:cebf65 (--force trains again)" in result.out
     assert f"already trained: run {run_id(7)}" in call("train", "info", "-w", "mnist", "-r", run_id(1)).out
+
+
+def test_follow_shows_how_far_the_fetching_is(finished: Gateway, call: Call, tmp_path: Path) -> None:
+    finished.events.insert(1, event(1, "job.started", stage="fetch", job="f" * 32) | {"sequence": "1"})
+    finished.lines["fetch"] = [line(0, "fetched 1 of 2 files, 12.3 MB", stage="fetch", trial="5a4d")]
+    manifest = tmp_path / "data.mf"
+    manifest.write_text('{"url": "https://example.com/a.csv", "path": "a"}')
+
+    result = call("train", "deploy", "-m", manifest, "-w", "mnist", "--follow")
+
+    assert result.code == 0, result.err
+    assert "▸ fetch" in result.out
+    assert "5a4d fetched 1 of 2 files, 12.3 MB" in result.out
 
 
 def test_follow_says_what_a_run_waits_for(finished: Gateway, call: Call, data: Path) -> None:

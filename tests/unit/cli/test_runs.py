@@ -206,6 +206,32 @@ def test_logs_are_saved_on_request(three: Gateway, call: Call, tmp_path: Path) -
     assert any("stage=build&follow=false&tail=5" in query for query in three.queries)
 
 
+def test_a_fetch_is_part_of_the_ingesting_and_has_a_log(gateway: Gateway, call: Call) -> None:
+    gateway.add_workspace("mnist")
+    failed = job("failed", "f" * 32)
+    gateway.runs = [
+        record(1, "failed", fetch=failed, build=job("succeeded", "c" * 32), expected=["source", "manifest"])
+    ]
+    gateway.lines["fetch"] = [line(0, "fetched 1 of 2 files", stage="fetch")]
+
+    out = call("train", "list", "-w", "mnist").out
+    assert "INGESTING" in out
+    assert "f" * 32 in out
+    assert "kaos train logs --stage fetch" in call("train", "logs", "-w", "mnist").err
+    assert "fetched 1 of 2 files" in call("train", "logs", "-w", "mnist", "--stage", "fetch").out
+    assert "fetch " in call("train", "info", "-w", "mnist").out
+
+
+def test_stages_at_work_side_by_side_count_once(gateway: Gateway, call: Call) -> None:
+    gateway.add_workspace("mnist")
+    jobs = {stage: job("succeeded", stage * 4) for stage in ("fetch", "build")}  # both from second 1 to second 3
+    gateway.runs = [record(1, "succeeded", **jobs)]
+
+    [overhead] = [text for text in call("train", "info", "-w", "mnist").out.splitlines() if "overhead" in text]
+
+    assert overhead.split()[1:3] == ["2.0", "s"]
+
+
 def test_no_lines_because_the_build_failed_is_said(three: Gateway, call: Call) -> None:
     result = call("train", "logs", "-w", "mnist", "-r", run_id(2))
 
