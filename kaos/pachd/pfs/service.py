@@ -1,6 +1,6 @@
 """pfs_v2.API: what each request does is in the modules beside this one; here it meets the wire."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -12,6 +12,7 @@ from kaos.pachd.database import BATCH, Database
 from kaos.pachd.errors import not_found
 from kaos.pachd.pfs import branches, commit_sets, commits, content, diff, files, fsck, intake, modify, repos
 from kaos.pachd.pfs.names import find_commit, find_repo, repo_text
+from kaos.pachd.requests import Requests
 from kaos.pachd.storage.blobs import Blobs
 from kaos.pachd.wire import Actions, WireTransactions
 
@@ -35,6 +36,7 @@ class PfsService(pfs_pb2_grpc.APIServicer):  # type: ignore[misc]  # generated, 
         self._database = database
         self._blobs = blobs
         self._wire = wire
+        self._requests = Requests(database, wire)
         # What is received is hashed and written in these.
         self._threads = threads
 
@@ -42,11 +44,11 @@ class PfsService(pfs_pb2_grpc.APIServicer):  # type: ignore[misc]  # generated, 
 
     async def CreateProject(self, request: Any, _context: Any) -> Any:  # noqa: N802  # the protocol's names, all below
         """See repos.create_project."""
-        return await self._write(repos.create_project, request)
+        return await self._requests.write(repos.create_project, request)
 
     async def InspectProject(self, request: Any, _context: Any) -> Any:  # noqa: N802
         """See repos.inspect_project."""
-        return await self._read(repos.inspect_project, request)
+        return await self._requests.read(repos.inspect_project, request)
 
     async def ListProject(self, _request: Any, _context: Any) -> AsyncIterator[Any]:  # noqa: N802
         """See repos.list_projects."""
@@ -55,43 +57,43 @@ class PfsService(pfs_pb2_grpc.APIServicer):  # type: ignore[misc]  # generated, 
 
     async def DeleteProject(self, request: Any, _context: Any) -> Any:  # noqa: N802
         """See repos.delete_project."""
-        return await self._write(repos.delete_project, request)
+        return await self._requests.write(repos.delete_project, request)
 
     async def CreateRepo(self, request: Any, context: Any) -> Any:  # noqa: N802
         """See repos.create_repo."""
-        return await self._perform("create_repo", request, context)
+        return await self._requests.perform("create_repo", request, context)
 
     async def InspectRepo(self, request: Any, _context: Any) -> Any:  # noqa: N802
         """See repos.inspect_repo."""
-        return await self._read(repos.inspect_repo, request)
+        return await self._requests.read(repos.inspect_repo, request)
 
     async def ListRepo(self, request: Any, _context: Any) -> AsyncIterator[Any]:  # noqa: N802
         """See repos.list_repos."""
-        async for info in self._stream(repos.list_repos, request):
+        async for info in self._requests.stream(repos.list_repos, request):
             yield info
 
     async def DeleteRepo(self, request: Any, context: Any) -> Any:  # noqa: N802
         """See repos.delete_repo."""
-        return await self._perform("delete_repo", request, context)
+        return await self._requests.perform("delete_repo", request, context)
 
     # Branches.
 
     async def CreateBranch(self, request: Any, context: Any) -> Any:  # noqa: N802
         """See branches.create_branch."""
-        return await self._perform("create_branch", request, context)
+        return await self._requests.perform("create_branch", request, context)
 
     async def InspectBranch(self, request: Any, _context: Any) -> Any:  # noqa: N802
         """See branches.inspect_branch."""
-        return await self._read(branches.inspect_branch, request)
+        return await self._requests.read(branches.inspect_branch, request)
 
     async def ListBranch(self, request: Any, _context: Any) -> AsyncIterator[Any]:  # noqa: N802
         """See branches.list_branches."""
-        async for info in self._stream(branches.list_branches, request):
+        async for info in self._requests.stream(branches.list_branches, request):
             yield info
 
     async def DeleteBranch(self, request: Any, context: Any) -> Any:  # noqa: N802
         """See branches.delete_branch."""
-        return await self._perform("delete_branch", request, context)
+        return await self._requests.perform("delete_branch", request, context)
 
     # Commits.
 
@@ -101,7 +103,7 @@ class PfsService(pfs_pb2_grpc.APIServicer):  # type: ignore[misc]  # generated, 
 
     async def FinishCommit(self, request: Any, context: Any) -> Any:  # noqa: N802
         """See commits.finish_commit."""
-        return await self._perform("finish_commit", request, context)
+        return await self._requests.perform("finish_commit", request, context)
 
     async def InspectCommit(self, request: Any, _context: Any) -> Any:  # noqa: N802
         """A commit, once it is as far as `wait` says; NOT_FOUND, also when it is dropped meanwhile."""
@@ -115,12 +117,12 @@ class PfsService(pfs_pb2_grpc.APIServicer):  # type: ignore[misc]  # generated, 
 
     async def ListCommit(self, request: Any, _context: Any) -> AsyncIterator[Any]:  # noqa: N802
         """See commits.list_commits."""
-        async for info in self._stream(commits.list_commits, request):
+        async for info in self._requests.stream(commits.list_commits, request):
             yield info
 
     async def SubscribeCommit(self, request: Any, _context: Any) -> AsyncIterator[Any]:  # noqa: N802
         """Every commit of the repo in the order they began, each once it is as far as `state`; then those to come."""
-        repo, skipped = await self._read(_subscribed, request)
+        repo, skipped = await self._requests.read(_subscribed, request)
         last = 0
         with self._database.listen(repo) as rung:
             while True:
@@ -134,7 +136,7 @@ class PfsService(pfs_pb2_grpc.APIServicer):  # type: ignore[misc]  # generated, 
 
     async def InspectCommitSet(self, request: Any, _context: Any) -> AsyncIterator[Any]:  # noqa: N802
         """The commits of a set and those they were made from, each finished where `wait`."""
-        named = await self._read(commit_sets.inspect_commit_set, request)
+        named = await self._requests.read(commit_sets.inspect_commit_set, request)
         state = pfs_pb2.CommitState.FINISHED if request.wait else pfs_pb2.CommitState.STARTED
         for commit in named:
             yield await self.InspectCommit(pfs_pb2.InspectCommitRequest(commit=commit, wait=state), None)
@@ -148,11 +150,11 @@ class PfsService(pfs_pb2_grpc.APIServicer):  # type: ignore[misc]  # generated, 
 
     async def SquashCommitSet(self, request: Any, context: Any) -> Any:  # noqa: N802
         """See commit_sets.squash_commit_set."""
-        return await self._perform("squash_commit_set", request, context)
+        return await self._requests.perform("squash_commit_set", request, context)
 
     async def DropCommitSet(self, request: Any, _context: Any) -> Any:  # noqa: N802
         """See commit_sets.drop_commit_set."""
-        return await self._write(commit_sets.drop_commit_set, request)
+        return await self._requests.write(commit_sets.drop_commit_set, request)
 
     # Files.
 
@@ -167,36 +169,36 @@ class PfsService(pfs_pb2_grpc.APIServicer):  # type: ignore[misc]  # generated, 
 
     async def GetFile(self, request: Any, _context: Any) -> AsyncIterator[Any]:  # noqa: N802
         """See content.read_one."""
-        async for chunk in self._stream(partial(content.read_one, blobs=self._blobs), request, batch=1):
+        async for chunk in self._requests.stream(partial(content.read_one, blobs=self._blobs), request, batch=1):
             yield wrappers_pb2.BytesValue(value=chunk)
 
     async def GetFileTAR(self, request: Any, _context: Any) -> AsyncIterator[Any]:  # noqa: N802
         """See content.read_tar."""
-        async for chunk in self._stream(partial(content.read_tar, blobs=self._blobs), request, batch=1):
+        async for chunk in self._requests.stream(partial(content.read_tar, blobs=self._blobs), request, batch=1):
             yield wrappers_pb2.BytesValue(value=chunk)
 
     async def InspectFile(self, request: Any, _context: Any) -> Any:  # noqa: N802
         """See files.inspect_file."""
-        return await self._read(files.inspect_file, request)
+        return await self._requests.read(files.inspect_file, request)
 
     async def ListFile(self, request: Any, _context: Any) -> AsyncIterator[Any]:  # noqa: N802
         """See files.list_files."""
-        async for info in self._stream(files.list_files, request):
+        async for info in self._requests.stream(files.list_files, request):
             yield info
 
     async def WalkFile(self, request: Any, _context: Any) -> AsyncIterator[Any]:  # noqa: N802
         """See files.walk_files."""
-        async for info in self._stream(files.walk_files, request):
+        async for info in self._requests.stream(files.walk_files, request):
             yield info
 
     async def GlobFile(self, request: Any, _context: Any) -> AsyncIterator[Any]:  # noqa: N802
         """See files.glob_files."""
-        async for info in self._stream(files.glob_files, request):
+        async for info in self._requests.stream(files.glob_files, request):
             yield info
 
     async def DiffFile(self, request: Any, _context: Any) -> AsyncIterator[Any]:  # noqa: N802
         """See diff.diff_files."""
-        async for response in self._stream(diff.diff_files, request):
+        async for response in self._requests.stream(diff.diff_files, request):
             yield response
 
     async def Fsck(self, _request: Any, _context: Any) -> AsyncIterator[Any]:  # noqa: N802
@@ -217,20 +219,6 @@ class PfsService(pfs_pb2_grpc.APIServicer):  # type: ignore[misc]  # generated, 
                 if info is not None:
                     return info
                 await rung.wait()
-
-    async def _perform(self, action: str, request: Any, context: Any) -> Any:
-        await self._wire.perform(action, request, context)
-        return empty_pb2.Empty()
-
-    async def _write(self, work: Callable[[Any, Any], object], request: Any) -> Any:
-        await self._database.write(lambda txn: work(txn, request))
-        return empty_pb2.Empty()
-
-    async def _read(self, work: Callable[[Any, Any], T], request: Any) -> T:
-        return await self._database.read(lambda connection: work(connection, request))
-
-    def _stream(self, work: Callable[[Any, Any], Iterator[T]], request: Any, *, batch: int = BATCH) -> AsyncIterator[T]:
-        return self._database.stream(lambda connection: work(connection, request), batch=batch)
 
 
 def _commit_in_state(connection: Any, request: Any) -> tuple[Any, Any | None]:

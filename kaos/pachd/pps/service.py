@@ -2,11 +2,10 @@
 
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from google.protobuf import empty_pb2
 from python_pachyderm.proto.v2.pps import pps_pb2, pps_pb2_grpc
 
 from kaos.pachd.database import Database
@@ -16,6 +15,7 @@ from kaos.pachd.pps import datums, jobs, pipelines
 from kaos.pachd.pps.logs import JobLogs, Record
 from kaos.pachd.pps.names import find_pipeline
 from kaos.pachd.pps.scheduler import log_name
+from kaos.pachd.requests import Requests
 from kaos.pachd.wire import Actions, WireTransactions
 
 T = TypeVar("T")
@@ -29,34 +29,34 @@ class PpsService(pps_pb2_grpc.APIServicer):  # type: ignore[misc]  # generated, 
     def __init__(self, database: Database, logs: JobLogs, wire: WireTransactions) -> None:
         self._database = database
         self._logs = logs
-        self._wire = wire
+        self._requests = Requests(database, wire)
 
     # Pipelines.
 
     async def CreatePipeline(self, request: Any, context: Any) -> Any:  # noqa: N802  # the protocol's names, all below
         """See pipelines.create_pipeline."""
-        return await self._perform("create_pipeline", request, context)
+        return await self._requests.perform("create_pipeline", request, context)
 
     async def InspectPipeline(self, request: Any, _context: Any) -> Any:  # noqa: N802
         """See pipelines.inspect_pipeline."""
-        return await self._read(pipelines.inspect_pipeline, request)
+        return await self._requests.read(pipelines.inspect_pipeline, request)
 
     async def ListPipeline(self, request: Any, _context: Any) -> AsyncIterator[Any]:  # noqa: N802
         """See pipelines.list_pipelines."""
-        async for info in self._stream(pipelines.list_pipelines, request):
+        async for info in self._requests.stream(pipelines.list_pipelines, request):
             yield info
 
     async def DeletePipeline(self, request: Any, _context: Any) -> Any:  # noqa: N802
         """See pipelines.delete_pipeline. Its jobs' logs go with it."""
-        return await self._write(pipelines.delete_pipeline, request)
+        return await self._requests.write(pipelines.delete_pipeline, request)
 
     async def StartPipeline(self, request: Any, _context: Any) -> Any:  # noqa: N802
         """See pipelines.start_pipeline."""
-        return await self._write(pipelines.start_pipeline, request)
+        return await self._requests.write(pipelines.start_pipeline, request)
 
     async def StopPipeline(self, request: Any, _context: Any) -> Any:  # noqa: N802
         """See pipelines.stop_pipeline."""
-        return await self._write(pipelines.stop_pipeline, request)
+        return await self._requests.write(pipelines.stop_pipeline, request)
 
     # Jobs.
 
@@ -77,12 +77,12 @@ class PpsService(pps_pb2_grpc.APIServicer):  # type: ignore[misc]  # generated, 
 
     async def ListJob(self, request: Any, _context: Any) -> AsyncIterator[Any]:  # noqa: N802
         """See jobs.list_jobs."""
-        async for info in self._stream(jobs.list_jobs, request):
+        async for info in self._requests.stream(jobs.list_jobs, request):
             yield info
 
     async def ListJobSet(self, request: Any, _context: Any) -> AsyncIterator[Any]:  # noqa: N802
         """See jobs.list_job_sets."""
-        async for info in self._stream(jobs.list_job_sets, request):
+        async for info in self._requests.stream(jobs.list_job_sets, request):
             yield info
 
     async def SubscribeJob(self, request: Any, _context: Any) -> AsyncIterator[Any]:  # noqa: N802
@@ -97,26 +97,26 @@ class PpsService(pps_pb2_grpc.APIServicer):  # type: ignore[misc]  # generated, 
 
     async def StopJob(self, request: Any, context: Any) -> Any:  # noqa: N802
         """See jobs.stop_job."""
-        return await self._perform("stop_job", request, context)
+        return await self._requests.perform("stop_job", request, context)
 
     async def DeleteJob(self, request: Any, _context: Any) -> Any:  # noqa: N802
         """See jobs.delete_job."""
-        return await self._write(jobs.delete_job, request)
+        return await self._requests.write(jobs.delete_job, request)
 
     # Datums and logs.
 
     async def InspectDatum(self, request: Any, _context: Any) -> Any:  # noqa: N802
         """NOT_FOUND."""
-        return await self._read(_inspected_datum, request)
+        return await self._requests.read(_inspected_datum, request)
 
     async def ListDatum(self, request: Any, _context: Any) -> AsyncIterator[Any]:  # noqa: N802
         """A job's datums, or those that a pipeline of this input would have now."""
-        async for info in self._stream(_listed_datums, request):
+        async for info in self._requests.stream(_listed_datums, request):
             yield info
 
     async def GetLogs(self, request: Any, _context: Any) -> AsyncIterator[Any]:  # noqa: N802
         """What a job, or all jobs of a pipeline, said; with `follow`, until the job is over."""
-        rows = await self._read(_jobs_to_read, request)
+        rows = await self._requests.read(_jobs_to_read, request)
         oldest = time.time_ns() - request.since.ToNanoseconds() if request.HasField("since") else 0
         tail: deque[Any] = deque(maxlen=request.tail or None)
         for row in rows:
@@ -140,20 +140,6 @@ class PpsService(pps_pb2_grpc.APIServicer):  # type: ignore[misc]  # generated, 
     async def _is_over(self, rowid: int) -> bool:
         row = await self._database.read(lambda connection: jobs.look_up(connection, rowid))
         return row is None or row["finished"] is not None
-
-    async def _perform(self, action: str, request: Any, context: Any) -> Any:
-        await self._wire.perform(action, request, context)
-        return empty_pb2.Empty()
-
-    async def _write(self, work: Callable[[Any, Any], object], request: Any) -> Any:
-        await self._database.write(lambda txn: work(txn, request))
-        return empty_pb2.Empty()
-
-    async def _read(self, work: Callable[[Any, Any], T], request: Any) -> T:
-        return await self._database.read(lambda connection: work(connection, request))
-
-    def _stream(self, work: Callable[[Any, Any], Iterator[T]], request: Any) -> AsyncIterator[T]:
-        return self._database.stream(lambda connection: work(connection, request))
 
 
 def _inspected(connection: Any, request: Any) -> tuple[Row, Any]:
