@@ -12,6 +12,7 @@ from nats.js.errors import KeyDeletedError, KeyNotFoundError, KeyWrongLastSequen
 from nats.js.kv import KeyValue
 from pydantic import BaseModel, ConfigDict
 
+from shared.entries import entries
 from shared.names import InboxKey
 
 # 128 bits: no two objects of one inbox meet.
@@ -52,14 +53,8 @@ class Objects:
 
     async def claimed(self) -> AsyncGenerator[str, None]:
         """The ids of all objects claimed by now, in one pass over the bucket's keys."""
-        watcher = await self._bucket.watchall(ignore_deletes=True, meta_only=True)
-        try:
-            async for entry in watcher:
-                if entry is None:
-                    break
-                yield entry.key
-        finally:
-            await watcher.stop()
+        async for key, _ in entries(self._bucket, keys_only=True):
+            yield key
 
 
 def object_id(bucket: str, key: str, *, within: InboxKey, etag: str, modified: datetime) -> str:

@@ -13,6 +13,7 @@ from nats.js.errors import KeyDeletedError, KeyNotFoundError, KeyWrongLastSequen
 from nats.js.kv import KeyValue
 from pydantic import BaseModel, ConfigDict, Field
 
+from shared.entries import entries
 from shared.errors import Conflict, NotFound
 from shared.events import RunState, Stage
 from shared.names import PartKind
@@ -204,17 +205,7 @@ class Runs:
         return await self._matching("*.*")
 
     async def _matching(self, keys: str) -> builtins.list[Run]:
-        # One pass over the bucket's own filter: nats-py's keys(filters=…) reads all keys and compares substrings.
-        watcher = await self._bucket.watch(keys, ignore_deletes=True)
-        runs = []
-        try:
-            async for entry in watcher:
-                if entry is None:  # nats-py's mark for: that was all there is now
-                    break
-                if entry.value:
-                    runs.append(Run.model_validate_json(entry.value))
-        finally:
-            await watcher.stop()
+        runs = [Run.model_validate_json(value) async for _, value in entries(self._bucket, keys) if value]
         return sorted(runs, key=lambda run: run.id, reverse=True)
 
     async def _entry(self, workspace: str, run: str) -> tuple[Run, int]:

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from python_pachyderm import Client
 
 from shared.bus import Bus
+from shared.entries import entries
 from shared.errors import NotFound
 from shared.names import PART_KINDS, workspace_name
 from shared.pachyderm import Pachyderm, commit_of, details, is_code
@@ -36,9 +37,9 @@ async def ensure(pachyderm: Pachyderm, bus: Bus, name: str) -> Workspace:
         return there
     await pachyderm.call(lambda client: _make(client, name))
     made = Workspace(name=name, created=datetime.now(UTC))
-    entries = await bus.key_value(_BUCKET)
+    bucket = await bus.key_value(_BUCKET)
     try:
-        await entries.create(name, made.model_dump_json().encode())
+        await bucket.create(name, made.model_dump_json().encode())
     except KeyWrongLastSequenceError:
         return await find(bus, name) or made
     # Not a record but a nudge: the relay looks for new projects by itself, only later.
@@ -48,9 +49,9 @@ async def ensure(pachyderm: Pachyderm, bus: Bus, name: str) -> Workspace:
 
 async def find(bus: Bus, name: str) -> Workspace | None:
     """The workspace, or None where there is none of that name."""
-    entries = await bus.key_value(_BUCKET)
+    bucket = await bus.key_value(_BUCKET)
     try:
-        entry = await entries.get(name)
+        entry = await bucket.get(name)
     except (KeyNotFoundError, KeyDeletedError):
         return None
     return Workspace.model_validate_json(entry.value) if entry.value else None
@@ -68,17 +69,8 @@ async def get(bus: Bus, name: str) -> Workspace:
 
 async def every(bus: Bus) -> list[Workspace]:
     """All workspaces by name."""
-    entries = await bus.key_value(_BUCKET)
-    watcher = await entries.watchall(ignore_deletes=True)
-    found = []
-    try:
-        async for entry in watcher:
-            if entry is None:
-                break
-            if entry.value:
-                found.append(Workspace.model_validate_json(entry.value))
-    finally:
-        await watcher.stop()
+    bucket = await bus.key_value(_BUCKET)
+    found = [Workspace.model_validate_json(value) async for _, value in entries(bucket) if value]
     return sorted(found, key=lambda workspace: workspace.name)
 
 

@@ -17,7 +17,7 @@ from functions.ingest.shards import previous_shards
 from functions.ingest.submission import bare_run, claim_run, run_id
 from shared.bucket import Bucket, Stored
 from shared.bus import Bus
-from shared.errors import NotFound, Reject, Retry, Unreachable
+from shared.errors import Conflict, NotFound, Reject, Retry, Unreachable
 from shared.events import Event, ObjectCreated
 from shared.function import function
 from shared.names import InboxKey, PartKind, inbox_key
@@ -58,7 +58,7 @@ async def ingest(
             await _ingest(key, stored, run, pachyderm=pachyderm, runs=runs, bus=bus, bucket=bucket, settings=settings)
     except NotFound as gone:
         await _end_lost(event, key, gone, runs=runs, bus=bus)
-    except Unreachable as away:
+    except (Unreachable, Conflict) as away:
         raise Retry(away.message, after=_AWAY) from away
     except (grpc.RpcError, ConnectionError) as error:
         if is_away(error):

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -10,6 +9,7 @@ from nats.js.kv import KeyValue
 from python_pachyderm.proto.v2.pfs import pfs_pb2
 
 from shared.bus import Bus
+from shared.entries import entries
 from shared.events import CommitFinished
 from shared.names import PartKind
 from shared.pachyderm import ABANDONED, Pachyderm, is_code
@@ -32,25 +32,15 @@ async def relay_commits(workspace: str, repo: PartKind, *, bus: Bus, pachyderm: 
     async with asyncio.TaskGroup() as open_commits:
         async for info in pachyderm.pfs.SubscribeCommit(request, metadata=pachyderm.metadata):
             if told is None:  # only now: a project that is none of ours is asked for its commits every few seconds
-                told = {commit async for commit in _told(notes, f"{workspace}.{repo}.")}
+                told = {
+                    key.rpartition(".")[2] async for key, _ in entries(notes, f"{workspace}.{repo}.*", keys_only=True)
+                }
             if info.commit.id in told or not _run_and_bundle(info)[0]:
                 continue
             if info.HasField("finished"):
                 await _tell(workspace, repo, info, bus=bus, notes=notes)
             else:
                 open_commits.create_task(_wait(workspace, repo, info, bus=bus, pachyderm=pachyderm, notes=notes))
-
-
-async def _told(notes: KeyValue, prefix: str) -> AsyncIterator[str]:
-    """The ids of the commits that are noted."""
-    watcher = await notes.watch(f"{prefix}*", ignore_deletes=True, meta_only=True)
-    try:
-        async for entry in watcher:
-            if entry is None:  # nats-py's mark for: that was all there is now
-                break
-            yield entry.key.removeprefix(prefix)
-    finally:
-        await watcher.stop()
 
 
 async def _wait(workspace: str, repo: PartKind, info: Any, *, bus: Bus, pachyderm: Pachyderm, notes: KeyValue) -> None:
