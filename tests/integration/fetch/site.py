@@ -21,6 +21,7 @@ class Site:
     headers: list[dict[str, str]] = field(default_factory=list)
     closing: threading.Event = field(default_factory=threading.Event)
     connections: int = 0
+    address: str = "127.0.0.1"
     port: int = 0
 
     @property
@@ -29,7 +30,7 @@ class Site:
 
     @property
     def host(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.address}:{self.port}"
 
     def ranges(self) -> list[str]:
         return [headers["Range"] for headers in self.headers if "Range" in headers]
@@ -102,7 +103,7 @@ class Server(ThreadingHTTPServer):
 
 def serve(site: Site, tls: ssl.SSLContext | None = None) -> Server:
     """A server on a free port; the caller runs and closes it."""
-    server = Server(("127.0.0.1", 0), type("Bound", (Handler,), {"site": site}))
+    server = Server((site.address, 0), type("Bound", (Handler,), {"site": site}))
     server.tls = tls
     site.port = server.server_address[1]
     return server
