@@ -42,6 +42,7 @@ async def apply(stream: JetStreamContext, *, replicas: int = 1) -> None:
                 KeyValueConfig(
                     bucket=entry["name"],
                     history=entry["history"],
+                    ttl=entry.get("max_age"),
                     replicas=replicas,
                     # Half the cost of a read. Of several replicas any may answer, also one that lags behind, and a
                     # compare-and-set begins with a read: then the leader must.

@@ -15,6 +15,7 @@ from shared.objects import Objects
 from shared.runs import Runs
 from shared.settings import Settings
 from shared.trainings import Trained, Waiting
+from shared.trials import Trials
 
 # An acknowledged publish is on disk (sync_interval: always; p50 0.4 ms): 5 s means that the server is in trouble.
 _PUBLISH_TIMEOUT = 5.0
@@ -53,6 +54,10 @@ class Bus:
     async def runs(self) -> Runs:
         """The run records."""
         return Runs(await self.key_value("kaos-runs"))
+
+    async def trials(self) -> Trials:
+        """The trials of runs."""
+        return Trials(await self.key_value("kaos-trials"), await self.key_value("kaos-live"))
 
     async def jobs(self) -> Jobs:
         """The jobs that kaos launched."""

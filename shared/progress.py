@@ -37,10 +37,17 @@ async def advance(  # noqa: PLR0917  # they read in the order of the sentence: w
             state=record.state,
             code=record.error.code if record.error else "",
             message=record.error.message if record.error else "",
-            models=tuple(trial.model for trial in record.trials if trial.model),
+            models=await _models(bus, record),
         )
     )
     return record
+
+
+async def _models(bus: Bus, run: Run) -> tuple[str, ...]:
+    """The models of a run that has its final trials."""
+    if not run.trial_count or run.trials_live:
+        return ()
+    return tuple(trial.model for trial in await (await bus.trials()).of(run) if trial.model)
 
 
 async def reject(bus: Bus, runs: Runs, workspace: str, run: str, reason: Reject) -> Run:

@@ -63,21 +63,6 @@ class JobRecord(_Record):
     reason: str = ""
 
 
-class Trial(_Record):
-    """One datum of a train job: one combination of hyperparameters, one model."""
-
-    id: str  # the first digits of the datum id: see TRIAL_DIGITS
-    datum: str = ""
-    model: str = ""  # <source7>_<data7>[_<params7>]:<trial>
-    state: str = ""
-    params: dict[str, object] = {}
-    metrics: dict[str, object] = {}
-    seconds: float | None = None
-    cpu_seconds: float | None = None
-    peak_bytes: int | None = None
-    reason: str = ""
-
-
 class Options(_Record):
     """What the user asked of the machine for each trial; None and 0 mean: no limit."""
 
@@ -122,7 +107,8 @@ class Run(_Record):
     build: JobRecord = JobRecord()
     fetch: JobRecord = JobRecord()
     train: JobRecord = JobRecord()
-    trials: list[Trial] = []
+    trial_count: int = 0  # the trials themselves are apart: see shared.trials
+    trials_live: bool = False  # they are what was heard of them while the job goes on
     error: Failure | None = None
     times: dict[str, datetime] = {}
 

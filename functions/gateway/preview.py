@@ -1,6 +1,7 @@
 """POST …/dry-run: what a submission would store, build and train, told beforehand. Writes nothing."""
 
 import json
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
@@ -10,7 +11,7 @@ from pydantic import BaseModel, Field
 from python_pachyderm import Client
 from python_pachyderm.proto.v2.pfs import pfs_pb2
 
-from functions.gateway.dependencies import Wired, WorkspaceName, body_of, documents
+from functions.gateway.dependencies import Services, Wired, WorkspaceName, body_of, documents
 from functions.gateway.runs import PartWanted, Submission, check
 from shared import workspaces
 from shared.bundles import bundle_id, content_branch
@@ -18,12 +19,14 @@ from shared.grids import TRIALS_MAX, canonical, digest_of
 from shared.names import PartKind, strip_suffix
 from shared.pachyderm import commit_of, is_code
 from shared.runs import Inputs, Options, Run
+from shared.trials import Trial
 
 # How trials end that have nothing left to do.
 _DONE: Final = frozenset({"succeeded", "skipped"})
 # The one trial of a training without hyperparameters.
 _NO_PARAMS: Final = digest_of(canonical({}))
 
+TrialsOf = Callable[[Run], Awaitable[Iterable[Trial]]]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -86,12 +89,12 @@ async def foresee(ws: WorkspaceName, plan: Annotated[Plan, Depends(body_of(Plan)
     """Looks at what the workspace holds and has trained. Between this and the run itself others may change that."""
     check(plan, wired.settings)
     if await workspaces.find(wired.bus, ws) is None:
-        return _preview(plan, _Known(), None, [])
+        return await _preview(plan, _Known(), None, [], wired)
     known = await wired.pachyderm.call(lambda client: _look(client, ws, plan))
-    return _preview(plan, known, ws, await wired.runs.list(ws))
+    return await _preview(plan, known, ws, await wired.runs.list(ws), wired)
 
 
-def _preview(plan: Plan, known: _Known, workspace: str | None, runs: list[Run]) -> Preview:
+async def _preview(plan: Plan, known: _Known, workspace: str | None, runs: list[Run], wired: Services) -> Preview:
     brought = {part.kind: bundle_id(strip_suffix(part.filename), part.tree) for part in plan.parts}
     options = Options(**plan.options.model_dump())
     digest = image_of(runs, brought["source"]) if "source" in brought else known.digest
@@ -102,8 +105,9 @@ def _preview(plan: Plan, known: _Known, workspace: str | None, runs: list[Run]) 
         image=digest,
     )
     wanted = {digest for part in plan.parts for digest in part.trials} or {_NO_PARAMS}
-    same_as = "" if plan.force else trained_by(runs, inputs, options, wanted)
-    done = set() if plan.force else trained_in(runs, inputs, options)
+    trials_of = (await wired.bus.trials()).of
+    same_as = "" if plan.force else await trained_by(runs, inputs, options, wanted, trials_of)
+    done = set() if plan.force else await trained_in(runs, inputs, options, trials_of)
     return Preview(
         workspace_exists=workspace is not None,
         parts=[
@@ -135,21 +139,21 @@ def image_of(runs: list[Run], source: str) -> str:
     return next((run.inputs.image for run in runs if run.inputs.source == source and run.inputs.image), "")
 
 
-def trained_by(runs: list[Run], inputs: Inputs, options: Options, wanted: set[str]) -> str:
+async def trained_by(runs: list[Run], inputs: Inputs, options: Options, wanted: set[str], trials_of: TrialsOf) -> str:
     """The run whose models would be adopted: it has trained exactly the combinations `wanted` on the same inputs."""
-
-    def same(run: Run) -> bool:
-        return (
+    for run in runs:
+        alike = (
             run.state == "succeeded"
             and _of_inputs(run, inputs)
             and run.options.model_copy(update={"parallelism": None}) == options.model_copy(update={"parallelism": None})
-            and {_digest(trial.params) for trial in run.trials} == wanted
+            and run.trial_count == len(wanted)
         )
+        if alike and {_digest(trial.params) for trial in await trials_of(run)} == wanted:
+            return run.same_as or run.id
+    return ""
 
-    return next((run.same_as or run.id for run in runs if same(run)), "")
 
-
-def trained_in(runs: list[Run], inputs: Inputs, options: Options) -> set[str]:
+async def trained_in(runs: list[Run], inputs: Inputs, options: Options, trials_of: TrialsOf) -> set[str]:
     """The combinations that Pachyderm would skip: those that the pipeline's newest successful job has done.
 
     A pipeline is of one image and one set of options; `runs` are the newest first.
@@ -157,7 +161,8 @@ def trained_in(runs: list[Run], inputs: Inputs, options: Options) -> set[str]:
     for run in runs:
         in_pipeline = run.inputs.image == inputs.image and run.options == options and not run.force and not run.same_as
         if in_pipeline and inputs.image and run.train.state == "succeeded":
-            return {_digest(trial.params) for trial in run.trials if trial.state in _DONE and _of_inputs(run, inputs)}
+            tried = await trials_of(run) if _of_inputs(run, inputs) else ()
+            return {_digest(trial.params) for trial in tried if trial.state in _DONE}
     return set()
 
 

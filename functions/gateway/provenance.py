@@ -13,7 +13,8 @@ from functions.gateway.dependencies import Services, Wired, WorkspaceName, run_r
 from functions.gateway.lineage import Step, origin, walk
 from functions.gateway.workspaces import existing
 from shared.errors import NotFound
-from shared.runs import Run, Trial
+from shared.runs import Run
+from shared.trials import Trial
 
 Kind = Literal["source", "build", "image", "manifest", "fetch", "data", "params", "training", "trial", "model"]
 
@@ -82,7 +83,7 @@ async def provenance(
     """The lineage as Pachyderm's commits have it. 404 `model.unknown`, or `files.unknown` where they were deleted."""
     await existing(wired, ws)
     runs = [await run_record(ws, run, wired)] if run else await wired.runs.list(ws)
-    found, trial = _trained(runs, model)
+    found, trial = await _trained(wired, runs, model)
     steps = await wired.pachyderm.call(lambda client: _steps(client, found))
     if steps[found.train.pipeline][0].info is None:
         raise NotFound("files.unknown", f"Pachyderm no longer has the output of run {found.id}.")
@@ -98,9 +99,15 @@ async def provenance(
     )
 
 
-def _trained(runs: list[Run], model: str) -> tuple[Run, Trial]:
+async def _trained(wired: Services, runs: list[Run], model: str) -> tuple[Run, Trial]:
     """The run that trained the model (given by its id, or the trial's) itself, if it is known; `runs` newest first."""
-    found = [(run, trial) for run in runs for trial in run.trials if trial.model and model in {trial.model, trial.id}]
+    trials = await wired.bus.trials()
+    found = [
+        (run, trial)
+        for run in runs
+        for trial in await trials.of(run)
+        if trial.model and model in {trial.model, trial.id}
+    ]
     if not found:
         raise NotFound("model.unknown", f"There is no model {model[:80]!r}: `kaos train info` lists a run's.")
     own = [(run, trial) for run, trial in found if trial.state == "succeeded" and not run.same_as]

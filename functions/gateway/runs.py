@@ -17,6 +17,7 @@ from shared.events import RunChanged, RunState
 from shared.names import PART_KINDS, PartKind, bundle_name, strip_suffix, submission_key
 from shared.runs import Options, Part, Run
 from shared.settings import Settings
+from shared.trials import Trial
 from shared.workspaces import ensure
 
 # S3 allows 1,024 bytes a key; the workspace, the kind, the run and three slashes take 78 at most.
@@ -65,8 +66,14 @@ class Submitted(BaseModel):
     uploads: list[Upload]
 
 
+class RunShown(Run):
+    """A run with its trials: those that its job has ended with, or until then those that told of metrics."""
+
+    trials: list[Trial]
+
+
 class RunList(BaseModel):
-    """Runs, newest first."""
+    """Runs, newest first, without their trials."""
 
     runs: list[Run]
 
@@ -122,9 +129,10 @@ def _chosen(found: list[Run], limit: int, state: RunState | None, since: datetim
     return RunList(runs=[*islice(chosen, limit)])
 
 
-async def show(run: RunRecord) -> Run:
+async def show(run: RunRecord, wired: Wired) -> RunShown:
     """The whole record: parts, stages, trials, times, and why it failed."""
-    return run
+    trials = await (await wired.bus.trials()).of(run)
+    return RunShown.model_construct(**dict(run), trials=trials)
 
 
 def check(submission: Submission, settings: Settings) -> None:

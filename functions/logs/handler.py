@@ -17,8 +17,9 @@ from shared.events import Event, JobFinished, JobOutcome, JobStarted, LogLine
 from shared.function import function
 from shared.pachyderm import Pachyderm, details, is_code
 from shared.progress import advance
-from shared.runs import Failure, Run, Runs, Trial
+from shared.runs import Failure, Run, Runs
 from shared.settings import Settings
+from shared.trials import Trial
 
 
 @dataclass
@@ -113,12 +114,15 @@ async def _end(job: JobFinished, run: str, heard: _Heard, *, pachyderm: Pachyder
         stage.state, stage.reason = job.outcome, job.reason
         stage.started, stage.finished = job.started, job.finished or datetime.now(UTC)
         stage.skipped = stage.skipped or (bool(trials) and all(trial.state == "skipped" for trial in trials))
-        record.trials = trials or record.trials
+        if trials:
+            record.trial_count, record.trials_live = len(trials), False
 
     def note(record: Run) -> None:
         note_job(record)
         record.error = error or record.error
 
+    kept = await bus.trials()
+    await kept.keep(job.workspace, run, trials)
     if job.stage == "train" and outcome == "succeeded":
         await _remember(job.workspace, run, runs, bus)
     if job.stage != "train" and outcome == "succeeded":
@@ -128,6 +132,7 @@ async def _end(job: JobFinished, run: str, heard: _Heard, *, pachyderm: Pachyder
     if ended.state == "killed" and ended.stage(job.stage).finished is None:
         # Killed by its user it was final before its job's end, which is noted all the same. It has no models.
         trials = [trial.model_copy(update={"model": "", "metrics": {}}) for trial in trials]
+        await kept.keep(job.workspace, run, trials)
         await runs.update(job.workspace, run, note_job)
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from functions.logs.trials import DONE
 from shared.events import JobFinished
-from shared.runs import Failure, Trial
+from shared.runs import Failure
+from shared.trials import Trial
 
 # The builder's last line where it fails on purpose (functions/build/builder).
 _BUILDER = "kaos-error: "

@@ -12,7 +12,8 @@ from python_pachyderm.proto.v2.pps import pps_pb2
 
 from shared.names import TRIAL_DIGITS
 from shared.pachyderm import commit_of
-from shared.runs import Inputs, Trial
+from shared.runs import Inputs
+from shared.trials import Trial
 
 _STATES: Final[dict[int, str]] = {
     pps_pb2.DatumState.SUCCESS: "succeeded",

@@ -149,7 +149,7 @@ def _adopt(record: Run, earlier: Run) -> None:
     """The models of `record` are those of `earlier`."""
     record.same_as = earlier.same_as or earlier.id
     record.train = earlier.train.model_copy(update={"skipped": True})
-    record.trials = earlier.trials
+    record.trial_count = earlier.trial_count
 
 
 async def _wake_waiting(run: Run, *, pachyderm: Pachyderm, runs: Runs, jobs: Jobs, bus: Bus) -> None:

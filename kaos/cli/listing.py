@@ -95,4 +95,4 @@ def _row(run: Run) -> tuple[str, ...]:
 def _hyperopt(run: Run) -> str:
     if "params" not in run["expected"]:
         return "no"
-    return f"{len(run['trials'])} trials" if run["trials"] else "yes"
+    return f"{run['trial_count']} trials" if run["trial_count"] else "yes"

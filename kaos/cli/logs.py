@@ -116,7 +116,7 @@ def texts(found: Iterator[Line], *, with_trial: bool, whole: bool) -> Iterator[s
 
 def names_trials(run: Run, stage: Stage) -> bool:
     """Whether lines must name their trial, or the shard of a manifest that was fetched, to be told apart."""
-    return stage == "fetch" or (stage == "train" and (len(run["trials"]) > 1 or "params" in run["expected"]))
+    return stage == "fetch" or (stage == "train" and (run["trial_count"] > 1 or "params" in run["expected"]))
 
 
 def _write(

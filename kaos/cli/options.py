@@ -53,7 +53,7 @@ def chosen(gateway: Client, workspace: str, ind: int | None, run: str) -> Run:
     if len(run) == _RUN_ID_LENGTH:
         return gateway.run(workspace, run)
     if run:
-        return _by_job(gateway.runs(workspace, RUNS_MAX), workspace, run)
+        return gateway.run(workspace, _by_job(gateway.runs(workspace, RUNS_MAX), workspace, run)["id"])
     rows = state.read(state.home()).runs.get(workspace)
     if ind is not None and rows:
         if ind >= len(rows):
@@ -62,7 +62,7 @@ def chosen(gateway: Client, workspace: str, ind: int | None, run: str) -> Run:
     newest = gateway.runs(workspace, (ind or 0) + 1)
     if len(newest) <= (ind or 0):
         raise NotFound("run.unknown", f"Workspace {workspace} has {len(newest)} runs: see `kaos train list`.")
-    return newest[ind or 0]
+    return gateway.run(workspace, newest[ind or 0]["id"])
 
 
 def remember_rows(workspace: str, runs: list[str] | None) -> None:

@@ -63,6 +63,7 @@ class Failure(TypedDict):
 class Run(TypedDict):
     """One submission followed through all stages. `times`: state → when it was entered.
 
+    `trials` are told of a run that is asked for by its id, and of every run how many they are.
     `same_as` is the earlier run whose models it has, where there was nothing to train; `retry_of` the one it repeats.
     """
 
@@ -80,6 +81,7 @@ class Run(TypedDict):
     build: Job
     fetch: Job
     train: Job
+    trial_count: int
     trials: list[Trial]
     error: Failure | None
     times: dict[str, str]

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +22,7 @@ from functions.gateway.app import app
 from shared.bus import Bus
 from shared.runs import Run, Runs
 from shared.settings import Settings
+from shared.trials import Trial
 
 RUN = "01jd0000000000000000000000"
 API_TOKEN = "open"
@@ -112,10 +113,11 @@ class Api:
         finally:
             answer.close()
 
-    async def a_run(self, **changes: Any) -> Run:
-        """A record, as a submission of source leaves it."""
+    async def a_run(self, *, trials: Sequence[dict[str, Any]] = (), **changes: Any) -> Run:
+        """A record, as a submission of source leaves it; its trials are kept apart."""
         record = {"workspace": "mnist", "id": RUN, "created": datetime.now(UTC), "expected": ("source",)}
-        run = Run.model_validate(record | changes)
+        run = Run.model_validate(record | {"trial_count": len(trials)} | changes)
+        await (await self.bus.trials()).keep(run.workspace, run.id, [Trial.model_validate(trial) for trial in trials])
         assert await self.runs.create(run)
         return run
 

@@ -4,7 +4,7 @@ import pytest
 
 from functions.logs.reasons import failure, of_trials
 from shared.events import JobFinished, JobOutcome, Stage
-from shared.runs import Trial
+from shared.trials import Trial
 
 
 def job(stage: Stage, reason: str, outcome: JobOutcome = "failed") -> JobFinished:
