@@ -29,8 +29,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_command_line_and_its_templates_are_there(installed: Path, tmp_path: Path) -> None:
     assert "deploy" in _run(installed / "kaos", "train", "--help", cwd=tmp_path)
-    _run(installed / "kaos", "template", "get", "--name", "mnist", cwd=tmp_path)
-    assert (tmp_path / "mnist" / "model-train" / "mnist" / "model" / "train").is_file()
+    for name in ("diabetes", "mnist"):
+        _run(installed / "kaos", "template", "get", "--name", name, cwd=tmp_path)
+        assert _files(tmp_path / name) == _files(ROOT / "kaos" / "templates" / name)
 
 
 def test_a_stack_of_the_wheel_alone_comes_up(installed: Path, tmp_path: Path) -> None:
@@ -40,6 +41,11 @@ def test_a_stack_of_the_wheel_alone_comes_up(installed: Path, tmp_path: Path) ->
         assert "mine" in _run(installed / "kaos", "workspace", "create", "-n", "mine", cwd=tmp_path, home=home)
     finally:
         _run(installed / "kaos", "down", cwd=tmp_path, home=home)
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    found = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
 def _uv(*arguments: str) -> None:
