@@ -1,6 +1,7 @@
 """Publishes events on NATS JetStream, and opens the buckets that hold records."""
 
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 import nats
 from nats.aio.client import Client
@@ -21,6 +22,12 @@ from shared.trials import Trials
 _PUBLISH_TIMEOUT = 5.0
 # Not the client's usual prefix: subscribers, who may read inboxes below that one, must not read our answers.
 _INBOX = "_INBOX_KAOS"
+# Those whose keys begin with the workspace, and those whose subjects do (deploy/nats.toml).
+_BUCKETS_OF_WORKSPACES: Final = (
+    *("kaos-runs", "kaos-trials", "kaos-live"),
+    *("kaos-jobs", "kaos-trained", "kaos-waiting", "kaos-relay"),
+)
+_STREAMS_OF_WORKSPACES: Final = ("kaos-events", "kaos-metrics", "kaos-logs")
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,14 @@ class Bus:
     async def waiting(self) -> Waiting:
         """The runs that wait for an input."""
         return Waiting(await self.key_value("kaos-waiting"))
+
+    async def forget(self, workspace: str) -> None:
+        """Removes the records and the events of a workspace, all but its own entry. Harmless to repeat."""
+        for bucket in _BUCKETS_OF_WORKSPACES:
+            for keys in (workspace, f"{workspace}.>"):
+                await self.stream.purge_stream(f"KV_{bucket}", subject=f"$KV.{bucket}.{keys}")
+        for stream in _STREAMS_OF_WORKSPACES:
+            await self.stream.purge_stream(stream, subject=f"kaos.{workspace}.>")
 
     def named(self, source: str) -> "Bus":
         """The same connection for another function."""

@@ -51,6 +51,12 @@ class Objects:
             return False
         return True
 
+    async def forget(self, workspace: str) -> None:
+        """Removes the claims on objects of a workspace, which must be gone: else they would be claimed anew."""
+        async for key, value in entries(self._bucket):
+            if Claim.model_validate_json(value).workspace == workspace:
+                await self._bucket.purge(key)
+
     async def claimed(self) -> AsyncGenerator[str, None]:
         """The ids of all objects claimed by now, in one pass over the bucket's keys."""
         async for key, _ in entries(self._bucket, keys_only=True):

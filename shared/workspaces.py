@@ -10,7 +10,7 @@ from python_pachyderm import Client
 
 from shared.bus import Bus
 from shared.entries import entries
-from shared.errors import NotFound
+from shared.errors import Conflict, NotFound
 from shared.names import PART_KINDS, workspace_name
 from shared.pachyderm import Pachyderm, commit_of, details, is_code
 
@@ -21,19 +21,24 @@ _BUCKET: Final = "kaos-workspaces"
 
 
 class Workspace(BaseModel):
-    """A workspace and when it was made."""
+    """A workspace and when it was made. `ending`: it is being deleted, or somebody has begun to."""
 
     name: str
     created: datetime
+    ending: bool = False
 
 
 async def ensure(pachyderm: Pachyderm, bus: Bus, name: str) -> Workspace:
     """Makes the workspace unless it is there. Harmless to repeat or to race.
 
     Its entry in the key-value bucket is written last: a workspace that is listed is whole. Raises Reject
-    `workspace.name`.
+    `workspace.name`, Conflict `workspace.ending`.
     """
     if (there := await find(bus, workspace_name(name))) is not None:
+        if there.ending:
+            raise Conflict(
+                "workspace.ending", f"Workspace {name} is being deleted: try again, or finish it: kaos workspace kill."
+            )
         return there
     await pachyderm.call(lambda client: _make(client, name))
     made = Workspace(name=name, created=datetime.now(UTC))
@@ -65,6 +70,17 @@ async def get(bus: Bus, name: str) -> Workspace:
             "workspace.unknown", f"There is no workspace {name}: `kaos workspace create -n {name}` makes it."
         )
     return found
+
+
+async def begin_end(bus: Bus, name: str) -> None:
+    """Makes the workspace take nothing in any more. Raises NotFound `workspace.unknown`."""
+    found = await get(bus, name)
+    await (await bus.key_value(_BUCKET)).put(name, found.model_copy(update={"ending": True}).model_dump_json().encode())
+
+
+async def forget(bus: Bus, name: str) -> None:
+    """Removes its entry, the last of it."""
+    await (await bus.key_value(_BUCKET)).purge(name)
 
 
 async def every(bus: Bus) -> list[Workspace]:

@@ -14,6 +14,7 @@ from functions.gateway.kill import router as kill
 from functions.gateway.logs import router as logs
 from functions.gateway.preview import router as preview
 from functions.gateway.provenance import router as provenance
+from functions.gateway.removal import router as removal
 from functions.gateway.retry import router as retry
 from functions.gateway.runs import router as run_records
 from functions.gateway.uploads import router as uploads
@@ -45,7 +46,7 @@ def app(*, settings: Settings, bus: Bus, runs: Runs, pachyderm: Pachyderm, bucke
     api.include_router(webhooks())
     guarded = APIRouter(dependencies=[Depends(api_caller)])
     guarded.add_api_route("/v1/info", info, methods=["GET"], tags=["about"], summary="What is behind the gateway")
-    for routes in (workspaces, run_records, preview, kill, retry, uploads, logs, events, files, provenance):
+    for routes in (workspaces, removal, run_records, preview, kill, retry, uploads, logs, events, files, provenance):
         guarded.include_router(routes())
     api.include_router(guarded)
     return api

@@ -44,11 +44,10 @@ async def every(wired: Wired) -> WorkspaceList:
 
 
 async def create(ws: WorkspaceName, wired: Wired, response: Response) -> Workspace:
-    """201 where it was made, 200 where it was there."""
-    if (found := await workspaces.find(wired.bus, ws)) is None:
+    """201 where it was made, 200 where it was there. 409 `workspace.ending` while it is being deleted."""
+    if await workspaces.find(wired.bus, ws) is None:
         response.status_code = 201
-        found = await workspaces.ensure(wired.pachyderm, wired.bus, ws)
-    return found
+    return await workspaces.ensure(wired.pachyderm, wired.bus, ws)
 
 
 async def show(ws: WorkspaceName, wired: Wired) -> WorkspaceShown:

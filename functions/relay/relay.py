@@ -7,7 +7,7 @@ Deterministic event ids make telling twice harmless.
 import asyncio
 import contextlib
 import itertools
-from typing import Final
+from typing import Final, NamedTuple
 
 import grpc
 import structlog
@@ -38,26 +38,43 @@ async def run(*, bus: Bus, pachyderm: Pachyderm, jobs: Jobs) -> None:
     try:
         async with asyncio.TaskGroup() as streams:
             streams.create_task(relay_jobs(bus=bus, pachyderm=pachyderm, jobs=jobs))
-            relayed: dict[tuple[str, PartKind], asyncio.Task[None]] = {}
+            relayed: dict[tuple[_Project, PartKind], asyncio.Task[None]] = {}
             while True:
                 announced.clear()
-                for key in itertools.product(await _workspaces(pachyderm), PART_KINDS):
-                    if key not in relayed or relayed[key].done():
-                        relayed[key] = streams.create_task(_keep_relaying(*key, bus=bus, pachyderm=pachyderm))
+                if (projects := await _projects(pachyderm)) is not None:
+                    _forget_gone(relayed, projects)
+                    for project, repo in itertools.product(projects, PART_KINDS):
+                        if (project, repo) not in relayed or relayed[project, repo].done():
+                            relayed[project, repo] = streams.create_task(
+                                _keep_relaying(project.name, repo, bus=bus, pachyderm=pachyderm)
+                            )
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(announced.wait(), timeout=_LOOK_SECONDS)
     finally:
         await subscription.unsubscribe()
 
 
-async def _workspaces(pachyderm: Pachyderm) -> list[str]:
-    """The projects of Pachyderm; none while it is away."""
+class _Project(NamedTuple):
+    """A project and when it was made, in ns since the epoch: of two of one name, the second is not the first."""
+
+    name: str
+    created: int
+
+
+def _forget_gone(relayed: dict[tuple[_Project, PartKind], asyncio.Task[None]], projects: list[_Project]) -> None:
+    """Ends the streams of projects that were deleted: Pachyderm leaves them open, also where there is a new one."""
+    for key in [key for key in relayed if key[0] not in projects]:
+        relayed.pop(key).cancel()
+
+
+async def _projects(pachyderm: Pachyderm) -> list[_Project] | None:
+    """The projects of Pachyderm; None while it is away."""
     try:
         projects = await pachyderm.call(lambda client: list(client.list_project()))
     except (grpc.RpcError, ConnectionError) as error:
         log.warning("relay.pachyderm-away", error=details(error))
-        return []
-    return [project.project.name for project in projects]
+        return None
+    return [_Project(info.project.name, info.created_at.ToNanoseconds()) for info in projects]
 
 
 async def _keep_relaying(workspace: str, repo: PartKind, *, bus: Bus, pachyderm: Pachyderm) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 from kaos.cli import web
 from kaos.cli.state import Connection
-from kaos.cli.wire import Event, Line, Preview, Provenance, Run, Submitted, Workspace
+from kaos.cli.wire import Contents, Event, Line, Preview, Provenance, Run, Submitted, Workspace
 from shared.errors import Conflict, KaosError, NotFound, Reject, Unreachable
 
 _NOT_FOUND: Final = 404
@@ -45,6 +45,14 @@ class Client:
     def make_workspace(self, name: str) -> Workspace:
         """Makes it, or finds it there."""
         return cast("Workspace", self._call("PUT", _path(name)))
+
+    def contents(self, name: str) -> Contents:
+        """What a workspace holds."""
+        return cast("Contents", self._call("GET", _path(name, "contents")))
+
+    def kill_workspace(self, name: str) -> dict[str, object]:
+        """Deletes a workspace; returns how many runs it had, and how many of them were killed."""
+        return cast("dict[str, object]", self._call("DELETE", _path(name)))
 
     def submit(self, workspace: str, submission: Mapping[str, object]) -> Submitted:
         """Announces a run: {parts of {kind, filename, size}, options, author, force}."""

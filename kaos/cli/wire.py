@@ -165,6 +165,18 @@ class Workspace(TypedDict):
     inputs: NotRequired[Inputs]
 
 
+class Contents(TypedDict):
+    """What a workspace holds: how many runs, of them not over, models, and bytes."""
+
+    name: str
+    runs: int
+    unfinished: int
+    models: int
+    pachyderm_bytes: int
+    inbox_bytes: int
+    log_bytes: int
+
+
 class Line(TypedDict):
     """One line that a job wrote; `partial` where the line goes on in the next."""
 

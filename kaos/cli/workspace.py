@@ -1,12 +1,14 @@
 """`kaos workspace`: make, list, choose and look at workspaces."""
 
 import json
+import sys
 
 import click
 
 from kaos.cli import state, terminal
 from kaos.cli.options import as_json, client, workspace_of
 from kaos.cli.state import State
+from kaos.cli.wire import Contents
 from shared.errors import NotFound
 from shared.names import workspace_name
 
@@ -89,6 +91,44 @@ def info(name: str, as_json: bool) -> None:
             "Hyperparams": inputs["params"],
         }
     )
+
+
+@workspace.command()
+@_name
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@as_json
+def kill(name: str, yes: bool, as_json: bool) -> None:
+    """Delete a workspace and all that is in it: runs, bundles, models, logs. It can't be undone.
+
+    Runs that are not over are killed. A workspace of the same name can be made anew afterwards.
+    """
+    gateway, name = client(), workspace_of(name)
+    if not yes:
+        _confirm(gateway.contents(name))
+    removed = gateway.kill_workspace(name)
+    _forget(name)
+    if as_json:
+        click.echo(json.dumps(removed))
+    else:
+        killed = f", {removed['killed']} of them killed" if removed["killed"] else ""
+        terminal.done(f"Workspace {name} is gone, with its {removed['runs']} runs{killed}.")
+
+
+def _confirm(found: Contents) -> None:
+    """Asks at a terminal; elsewhere nobody can answer. Raises Abort, or UsageError."""
+    size = terminal.amount(found["pachyderm_bytes"] + found["inbox_bytes"] + found["log_bytes"])
+    running = f" ({found['unfinished']} not over)" if found["unfinished"] else ""
+    what = f"{found['runs']} runs{running}, {found['models']} models, {size}"
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"Workspace {found['name']} holds {what}: say --yes to delete all of it.")
+    click.confirm(f"Delete workspace {found['name']} with {what}?", abort=True)
+
+
+def _forget(name: str) -> None:
+    known = state.read(state.home())
+    known.runs.pop(name, None)
+    known.workspace = "" if known.workspace == name else known.workspace
+    state.write(state.home(), known)
 
 
 def _use(name: str) -> None:

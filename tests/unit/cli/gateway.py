@@ -81,6 +81,7 @@ class Gateway:
     becomes: dict[str, Any] = field(default_factory=lambda: {"state": "received"})
     preview: dict[str, Any] = field(default_factory=dict)
     lineage: dict[str, Any] = field(default_factory=dict)
+    contents: dict[str, Any] = field(default_factory=dict)
     plans: list[dict[str, Any]] = field(default_factory=list)
     part_size: int = 0
     refusals: list[tuple[int, str]] = field(default_factory=list)
@@ -133,6 +134,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._serve(b"")
 
+    do_DELETE = do_GET  # noqa: N815 - as the parent names them
+
     def do_PUT(self) -> None:
         self._serve(self.rfile.read(int(self.headers.get("Content-Length", 0))))
 
@@ -158,7 +161,7 @@ class _Handler(BaseHTTPRequestHandler):
         status, code = refusal or (200, "")
         self._send(status, f"<Error><Code>{code}</Code></Error>".encode() if code else b"", {"ETag": f'"e{number}"'})
 
-    def _route(self, path: str, query: dict[str, str], body: bytes) -> None:  # noqa: C901, PLR0911
+    def _route(self, path: str, query: dict[str, str], body: bytes) -> None:  # noqa: C901, PLR0911, PLR0912
         gateway = self.gateway
         if path == "/v1/info":
             return self._json({"version": "0.1.0", "nats_url": "", "s3_endpoint": "", "inbox_bucket": "kaos-inbox"})
@@ -169,6 +172,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._json(gateway.preview)
         if path == "/v1/runs":
             return self._json({"runs": [run for run in gateway.runs if query.get("state") in {None, run["state"]}]})
+        if path.endswith("/contents"):
+            return self._json(gateway.contents)
         if path.endswith("/provenance"):
             return self._json(gateway.lineage)
         match = re.fullmatch(r"/v1/workspaces/([^/]+)(?:/(runs|events)(?:/([^/]+)(?:/(\w+)(?:/(\w+))?)?)?)?", path)
@@ -180,6 +185,9 @@ class _Handler(BaseHTTPRequestHandler):
             return self._json(gateway.submit(name, json.loads(body)), 201)
         if name not in gateway.workspaces:
             return self._error(404, "workspace.unknown", f"There is no workspace {name}.")
+        if self.command == "DELETE":
+            del gateway.workspaces[name]
+            return self._json({"name": name, "runs": len(gateway.runs), "killed": 1})
         if what is None:
             return self._json(gateway.workspaces[name])
         if what == "events" or below == "events":

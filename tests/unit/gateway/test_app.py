@@ -13,6 +13,8 @@ ROUTES = [
     ("GET", "/v1/runs"),
     ("PUT", "/v1/workspaces/mnist"),
     ("GET", "/v1/workspaces/mnist"),
+    ("DELETE", "/v1/workspaces/mnist"),
+    ("GET", "/v1/workspaces/mnist/contents"),
     ("POST", "/v1/workspaces/mnist/runs"),
     ("POST", "/v1/workspaces/mnist/dry-run"),
     ("GET", "/v1/workspaces/mnist/runs"),
@@ -85,7 +87,7 @@ async def test_what_cannot_be_a_run_is_unknown(ask: Any, run: str) -> None:
     ("method", "path", "status", "code"),
     [
         ("GET", "/v2", 404, "route.unknown"),
-        ("DELETE", "/v1/workspaces/mnist", 405, "route.method"),
+        ("PATCH", "/v1/workspaces/mnist", 405, "route.method"),
         ("GET", "/v1/workspaces/mnist/runs?limit=0", 400, "request.invalid"),
         ("GET", "/v1/workspaces/mnist/runs?state=done", 400, "request.invalid"),
         ("GET", "/v1/workspaces/mnist/runs?since=yesterday", 400, "request.invalid"),
