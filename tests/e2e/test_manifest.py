@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import ALLOWED, BOUND, User
-from tests.integration.fetch.site import Site, serve
+from tests.integration.fetch.site import Handler, Site, serve
 
 TRAIN = """#!/usr/bin/env python3
 import json, pathlib, sys
@@ -106,3 +106,23 @@ def test_a_file_that_is_not_there_fails_the_run_with_its_address(user: User, sit
     assert f"{site.url}/a.csv (for test/a.csv)" in run["error"]["message"]
     assert "404" in run["error"]["message"]
     assert "kaos train logs --stage fetch" in user.call("train", "logs").stderr
+
+
+def test_a_kill_ends_the_downloads(user: User, site: Site) -> None:
+    asked, left = threading.Event(), threading.Event()
+
+    def endless(handler: Handler) -> None:
+        asked.set()
+        handler.head(200, {"Content-Length": str(1 << 36)})
+        try:
+            while not site.closing.wait(0.01):
+                handler.wfile.write(bytes(1000))
+        finally:
+            left.set()
+
+    site.acts["/a.csv"] = endless
+    user.kaos("train", "deploy", "-m", manifest(user, site, "a.csv"))
+    assert asked.wait(BOUND)
+    user.kaos("train", "kill", "-r", user.newest()["id"])
+    assert user.ended()["state"] == "killed"
+    assert left.wait(BOUND)
