@@ -180,11 +180,11 @@ def _look(client: Client, workspace: str, plan: Plan) -> _Known:
         for part in plan.parts
         if _head(client, workspace, part.kind, content_branch(strip_suffix(part.filename), part.tree))
     }
-    data, image = _head(client, workspace, "data", "master"), _head(client, workspace, "build", "latest")
+    image = _head(client, workspace, "build", "latest")
     described = json.loads(_read(client, workspace, image)) if image else {}
     return _Known(
         cached=frozenset(cached),
-        data=_bundle(client, workspace, data) if data else "",
+        data=_newest_data(client, workspace),
         source=described.get("source", ""),
         digest=described.get("digest", ""),
     )
@@ -199,9 +199,18 @@ def _head(client: Client, workspace: str, repo: str, branch: str) -> str:
         raise
 
 
-def _bundle(client: Client, workspace: str, commit: str) -> str:
-    """The bundle id that ingest wrote into the commit's description."""
-    [info] = client.inspect_commit(commit_of(workspace, "data", commit), pfs_pb2.CommitState.STARTED)
+def _newest_data(client: Client, workspace: str) -> str:
+    """The bundle id of what came last: data that was dropped, or a manifest whose data was fetched."""
+    found = []
+    for repo, branch in (("data", "master"), ("manifest", "latest")):
+        if head := _head(client, workspace, repo, branch):
+            [info] = client.inspect_commit(commit_of(workspace, repo, head), pfs_pb2.CommitState.STARTED)
+            found.append((info.finished.ToNanoseconds(), _bundle(info)))
+    return max(found)[1] if found else ""
+
+
+def _bundle(info: Any) -> str:
+    """The bundle id that ingest wrote into a commit's description."""
     try:
         return str(json.loads(info.description)["kaos-bundle"])
     except (ValueError, KeyError, TypeError):

@@ -28,7 +28,12 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option("-d", "--data", type=_DIRECTORY, help="Data bundle: any folder.")
 @click.option("-m", "--manifest", type=_FILE, help='Manifest of remote data: {"url", "path"} a line.')
-@click.option("-h", "--hyperparams", type=_FILE, help='Hyperparams: JSON like {"degree": [3, 4]}; a trial each.')
+@click.option(
+    "-h",
+    "--hyperparams",
+    type=_FILE,
+    help='Hyperparams: JSON like {"degree": [3, 4]}, or a list of such; a trial each.',
+)
 @click.option("--search", type=click.Choice(["grid", "random"]), default="grid", help="All combinations, or some.")
 @click.option("--trials", type=click.IntRange(1, grids.TRIALS_MAX), help="How many --search random tries.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed chooses the same combinations.")

@@ -1,13 +1,14 @@
 """`kaos train deploy --dry-run`: what a deploy would upload, build and train."""
 
 import json
+from dataclasses import asdict
 from typing import Any, Final
 
 import click
 
 from kaos.cli import terminal
 from kaos.cli.client import Client
-from kaos.cli.submission import Part
+from kaos.cli.submission import Part, Remote
 from kaos.cli.wire import Preview
 
 _IMAGE: Final = {
@@ -33,13 +34,15 @@ def show(
         for part in parts
     ]
     found = gateway.dry_run(workspace, {"parts": wanted, "options": options, "force": force})
+    remote = next((part.remote for part in parts if part.remote is not None), None)
     if as_json:
-        click.echo(json.dumps({"workspace": workspace, **found, "upload_bytes": sum(part.size for part in parts)}))
+        told = {"workspace": workspace, **found, "upload_bytes": sum(part.size for part in parts)}
+        click.echo(json.dumps(told | {"download": asdict(remote) if remote else None}))
     else:
-        _tell(workspace, found)
+        _tell(workspace, found, remote)
 
 
-def _tell(workspace: str, found: Preview) -> None:
+def _tell(workspace: str, found: Preview, remote: Remote | None) -> None:
     if not found["workspace_exists"]:
         terminal.done(f"Workspace {workspace} would be made")
     rows = [
@@ -49,14 +52,24 @@ def _tell(workspace: str, found: Preview) -> None:
     terminal.table("DRY RUN", ("bundle", "id", "upload", "in the workspace already"), rows)
     inputs = found["inputs"]
     click.echo()
+    download = {"Download": _download(found, remote)} if remote else {}
     terminal.facts(
         {
             "Upload": terminal.amount(sum(part["size"] for part in found["parts"])),
+            **download,
             "Image": _IMAGE[found["image"]].format(source=f"/{inputs['source']}"),
             "Data": f"/{inputs['data']}" if inputs["data"] else "missing: the run would wait for -d DATA_DIR",
             "Trials": _trials(found),
         }
     )
+
+
+def _download(found: Preview, remote: Remote) -> str:
+    """What kaos would fetch; what it has of an earlier version of the manifest, it leaves out."""
+    if any(part["kind"] == "manifest" and part["cached"] for part in found["parts"]):
+        return "none: the workspace has this manifest already"
+    unsized = f" and {remote.unsized} of unknown size" if remote.unsized else ""
+    return f"{remote.files} files at most, {terminal.amount(remote.size)}{unsized}"
 
 
 def _trials(found: Preview) -> str:

@@ -24,14 +24,27 @@ _MOST_RATIO: Final = 100
 
 
 @dataclass(frozen=True)
+class Remote:
+    """What a manifest names: how many files, the bytes of those whose size it says, and how many others there are."""
+
+    files: int
+    size: int
+    unsized: int
+
+
+@dataclass(frozen=True)
 class Part:
-    """A bundle as it will be sent: its file, and the hash that ingest will find. `trials`: digests of combinations."""
+    """A bundle as it will be sent: its file, and the hash that ingest will find.
+
+    `trials`: the digests of combinations; `remote`: what a manifest would have fetched.
+    """
 
     kind: PartKind
     name: str
     path: Path
     tree: str
     trials: tuple[str, ...] = ()
+    remote: Remote | None = None
 
     @property
     def identity(self) -> str:
@@ -79,10 +92,15 @@ def _directory(bundle: Bundle, folder: Path) -> Part:
 
 def _manifest(bundle: Bundle, folder: Path) -> Part:
     """The manifest as it is, once each of its lines has been read: what is wrong is told before anything is sent."""
-    tree = manifests.tree_of(manifests.digest_of(line.canonical()) for _, line in manifests.read(bundle.path))
+    digests, size, unsized = [], 0, 0
+    for _, line in manifests.read(bundle.path):
+        digests.append(manifests.digest_of(line.canonical()))
+        size += line.size or 0
+        unsized += line.size is None
     path = folder / f"{bundle.name}.mf"
     shutil.copyfile(bundle.path, path)
-    return Part(bundle.kind, bundle.name, path, tree)
+    remote = Remote(len(digests), size, unsized)
+    return Part(bundle.kind, bundle.name, path, manifests.tree_of(digests), remote=remote)
 
 
 def _params(bundle: Bundle, folder: Path) -> Part:

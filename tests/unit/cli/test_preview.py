@@ -79,3 +79,18 @@ def test_json_is_what_the_gateway_told_and_the_bytes(answering: Gateway, call: C
     assert {**answering.preview, "workspace": "default"}.items() <= told.items()
     assert told["upload_bytes"] > 0
     assert not (home / "cli.json").exists(), "a dry run sets no workspace"
+
+
+@pytest.mark.parametrize(("cached", "text"), [(False, "2 files at most, 1.5 kB and 1 of unknown size"), (True, "none")])
+def test_what_a_manifest_has_fetched_is_told(
+    answering: Gateway, call: Call, tmp_path: Path, cached: bool, text: str
+) -> None:
+    manifest = tmp_path / "remote.mf"
+    manifest.write_text(
+        '{"url": "https://example.org/a", "path": "a", "size": 1500}\n{"url": "https://example.org/b", "path": "b"}\n'
+    )
+    answering.preview["parts"] = [SEEN | {"kind": "manifest", "cached": cached}]
+
+    deploy = ("train", "deploy", "-m", manifest, "-w", "mnist", "--dry-run")
+    assert f"Download: {text}" in call(*deploy).out
+    assert json.loads(call(*deploy, "--json").out)["download"] == {"files": 2, "size": 1500, "unsized": 1}
