@@ -8,11 +8,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from bench import bulk, large, single, table
+from bench import bulk, large, remote, single, table
 from bench.stack import Stack, kaos, started
 from bench.table import Figure
 
-_PARTS = ("start", "single", "runs", "grid", "grid1000", "large")
+_PARTS = ("start", "single", "runs", "grid", "grid1000", "large", "manifest")
 
 
 def main() -> int:
@@ -45,6 +45,8 @@ def _measured(part: str, stack: Stack, numbers: "itertools.count[int]") -> Itera
             yield from bulk.grid(stack, numbers, 100, least=0.6)
         case "grid1000":
             yield from bulk.grid(stack, numbers, 1000, least=None)
+        case "manifest":
+            yield from remote.measure(stack)
         case _:
             yield from large.measure(stack)
 
