@@ -24,6 +24,7 @@ class WorkspaceShown(BaseModel):
 
     name: str
     created: datetime
+    ending: bool
     runs: int
     inputs: Inputs
 
@@ -54,7 +55,7 @@ async def show(ws: WorkspaceName, wired: Wired) -> WorkspaceShown:
     """One workspace."""
     found = await existing(wired, ws)
     runs = await wired.runs.list(ws)
-    return WorkspaceShown(name=found.name, created=found.created, runs=len(runs), inputs=_inherited(runs))
+    return WorkspaceShown(**found.model_dump(), runs=len(runs), inputs=_inherited(runs))
 
 
 async def existing(wired: Services, name: str) -> Workspace:
