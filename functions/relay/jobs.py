@@ -12,7 +12,7 @@ from python_pachyderm.proto.v2.pps import pps_pb2
 from shared.bus import Bus
 from shared.events import JobFinished, JobOutcome, JobStarted
 from shared.jobs import Jobs, OwnedJob
-from shared.pachyderm import Pachyderm, is_code
+from shared.pachyderm import Pachyderm, is_code, raise_if_cancelled
 
 _OUTCOMES: Final[dict[int, JobOutcome]] = {
     pps_pb2.JobState.JOB_SUCCESS: "succeeded",
@@ -86,6 +86,7 @@ async def _inspect(owned: OwnedJob, *, wait: bool, pachyderm: Pachyderm) -> Any 
         except grpc.RpcError as error:
             if is_code(error, grpc.StatusCode.NOT_FOUND):
                 return None
+            raise_if_cancelled()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(pachyderm.channel.channel_ready(), timeout=_RETRY_SECONDS)
             await asyncio.sleep(_RETRY_SECONDS)

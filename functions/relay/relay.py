@@ -18,7 +18,7 @@ from functions.relay.jobs import relay_jobs
 from shared.bus import Bus
 from shared.jobs import Jobs
 from shared.names import PART_KINDS, PartKind
-from shared.pachyderm import Pachyderm, details, is_code
+from shared.pachyderm import Pachyderm, details, is_code, raise_if_cancelled
 
 # A new workspace is announced on NATS; this is for an announcement that got lost.
 _LOOK_SECONDS: Final = 5.0
@@ -87,6 +87,7 @@ async def _keep_relaying(workspace: str, repo: PartKind, *, bus: Bus, pachyderm:
             there = errors.subgroup(lambda error: is_code(error, grpc.StatusCode.NOT_FOUND)) is None
         except* (NatsError, TimeoutError) as errors:
             log.warning("relay.nats-failed", workspace=workspace, repo=repo, error=repr(errors.exceptions[0]))
+        raise_if_cancelled()
         if there:
             log.debug("relay.resubscribes", workspace=workspace, repo=repo)
             await asyncio.sleep(_RESUBSCRIBE_SECONDS)

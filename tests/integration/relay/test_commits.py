@@ -56,7 +56,8 @@ async def relaying(bus: Bus, pachyderm: Pachyderm) -> AsyncIterator[None]:
         assert not relay.done(), relay.exception()
     finally:
         relay.cancel()
-        await asyncio.wait({relay}, timeout=BOUND)
+        ended, _ = await asyncio.wait({relay}, timeout=BOUND)
+    assert ended, "told to stop, the relay goes on"
 
 
 def commit(client: Any, workspace: str, number: int, *, finish: bool = True, error: str | None = None) -> str:
