@@ -130,6 +130,30 @@ class RunChanged(Data):
         return f"{self.workspace}/{self.run}/{self.state}"
 
 
+class MetricsReported(Data):
+    """A training has reported metrics of a trial. `seq` counts its reports from 0 within (job, trial).
+
+    Where reports come faster than they are told, `metrics` has the newest value of each since the one told before.
+    """
+
+    type: ClassVar[str] = "kaos.metrics.reported"
+    run: str
+    job: str
+    trial: str
+    seq: int = Field(ge=0)
+    time: datetime
+    metrics: dict[str, float | int | str]
+    step: float | int | None = None
+
+    def subject(self) -> str:
+        """`kaos.<workspace>.metrics.<run>.<trial>`: not below `run`, where whoever follows states would get them."""
+        return f"kaos.{self.workspace}.metrics.{self.run}.{self.trial}"
+
+    def identity(self) -> str:
+        """The report, and whom it is told to."""
+        return f"{self.job}/{self.trial}/{self.seq}/{self.run}"
+
+
 class LogLine(Data):
     """One line a job wrote. `seq` counts from 0 within (job, trial); `partial` marks a piece of a line over 16 KiB."""
 

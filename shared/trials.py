@@ -23,6 +23,9 @@ METRICS_BYTES: Final = 16 * 1024
 _PARAMS_BYTES: Final = 8 * 1024
 _REASON_CHARACTERS: Final = 1_000
 _VALUE_CHARACTERS: Final = 200
+# -2.2250738585072014e-308; and `: , `.
+_NUMBER_BYTES: Final = 24
+_BETWEEN_BYTES: Final = 4
 # Chunks that are read or written at once.
 _AT_ONCE: Final = 32
 
@@ -122,8 +125,9 @@ def within(values: dict[str, object] | dict[str, Metric], limit: int) -> Iterato
 
 
 def weight(name: str, value: object) -> int:
-    """What a name and its value take of a chunk, in bytes."""
-    return len(json.dumps({name: value}, ensure_ascii=False).encode(errors="replace"))
+    """What a name and its value take of a chunk, in bytes; any number as much as the longest."""
+    texts = (json.dumps(each, ensure_ascii=False).encode(errors="replace") for each in (name, value))
+    return len(next(texts)) + max(len(next(texts)), _NUMBER_BYTES) + _BETWEEN_BYTES
 
 
 def _large(params: dict[str, object]) -> bool:

@@ -10,13 +10,15 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
-from functions.gateway import replay
+from functions.gateway import merging, replay
 from functions.gateway.dependencies import RunRecord, Services, Wired, WorkspaceName
+from functions.gateway.merging import Position
 from functions.gateway.workspaces import existing
 from shared.consumer import EVENTS_STREAM
 from shared.events import RunChanged
 from shared.runs import FINAL, Run
 
+_METRICS_STREAM: Final = "kaos-metrics"
 NDJSON: Final = "application/x-ndjson"
 # All events that name a run are told after its record was made; clocks may differ.
 _CLOCK_SKEW: Final = timedelta(minutes=10)
@@ -24,7 +26,8 @@ _CLOCK_SKEW: Final = timedelta(minutes=10)
 _LAST_EVENT_SECONDS: Final = 2.0
 
 Follow = Annotated[bool, Query(description="Go on with what happens from now on.")]
-After = Annotated[int, Query(ge=0, description="Go on after the event of this `sequence`.")]
+# Its place among the events, and behind a hyphen the one among those of metrics, which are a stream of their own.
+After = Annotated[str, Query(pattern="^[0-9]{1,18}(-[0-9]{1,18})?$", description="Go on after this `sequence`.")]
 
 
 def router() -> APIRouter:
@@ -36,17 +39,19 @@ def router() -> APIRouter:
     return routes
 
 
-async def of_workspace(ws: WorkspaceName, wired: Wired, follow: Follow = False, after: After = 0) -> StreamingResponse:
+async def of_workspace(
+    ws: WorkspaceName, wired: Wired, follow: Follow = False, after: After = "0"
+) -> StreamingResponse:
     """All events of the workspace that are kept (14 days), oldest first; with `follow`, until the caller leaves.
 
     Each has the CloudEvents extension `sequence`: passed as `after`, it resumes without gap or repeat.
     """
     await existing(wired, ws)
-    messages = replay.read(wired.bus.stream, EVENTS_STREAM, [f"kaos.{ws}.>"], after=after, live=follow)
-    return ndjson(_lines(messages))
+    subjects, position = {EVENTS_STREAM: [f"kaos.{ws}.>"], _METRICS_STREAM: [f"kaos.{ws}.metrics.>"]}, _position(after)
+    return ndjson(_lines(merging.read(wired.bus.stream, subjects, position, live=follow), position))
 
 
-async def of_run(run: RunRecord, wired: Wired, follow: Follow = False, after: After = 0) -> StreamingResponse:
+async def of_run(run: RunRecord, wired: Wired, follow: Follow = False, after: After = "0") -> StreamingResponse:
     """The events that name the run, oldest first; with `follow`, until the run is final."""
     return ndjson(_of_run(wired, run, after=after, follow=follow))
 
@@ -56,20 +61,36 @@ def ndjson(lines: AsyncIterator[bytes]) -> StreamingResponse:
     return StreamingResponse(lines, media_type=NDJSON, headers={"X-Accel-Buffering": "no", "Cache-Control": "no-store"})
 
 
-async def _of_run(wired: Services, run: Run, *, after: int, follow: bool) -> AsyncGenerator[bytes, None]:
-    prefix = f"kaos.{run.workspace}"
-    subjects = [f"{prefix}.run.{run.id}.*", f"{prefix}.object.>", f"{prefix}.commit.>", f"{prefix}.job.>"]
+async def _of_run(wired: Services, run: Run, *, after: str, follow: bool) -> AsyncGenerator[bytes, None]:
+    prefix, position = f"kaos.{run.workspace}", _position(after)
+    metrics = [f"{prefix}.metrics.{run.id}.*"]
+    subjects = {
+        EVENTS_STREAM: [f"{prefix}.run.{run.id}.*", f"{prefix}.object.>", f"{prefix}.commit.>", f"{prefix}.job.>"],
+        _METRICS_STREAM: metrics,
+    }
     since = run.created - _CLOCK_SKEW
-    messages = replay.read(wired.bus.stream, EVENTS_STREAM, subjects, after=after, since=since, live=follow)
+    messages = merging.read(wired.bus.stream, subjects, position, since=since, live=follow)
     if follow:
         messages = replay.until(messages, _told_all(wired, run))
     async with aclosing(messages):
         async for message in messages:
             event = json.loads(message.data)
-            if _names(event["data"], run.id):
-                yield _line(event, message.metadata.sequence.stream)
-                if follow and event["type"] == RunChanged.type and event["data"]["state"] in FINAL:
-                    return
+            if not _names(event["data"], run.id):
+                continue
+            is_last = follow and event["type"] == RunChanged.type and event["data"]["state"] in FINAL
+            if is_last:
+                # They were told before, but come by another stream.
+                rest = merging.read(wired.bus.stream, {_METRICS_STREAM: metrics}, position, since=since, live=False)
+                async for line in _lines(rest, position):
+                    yield line
+            yield _line(event, position)
+            if is_last:
+                return
+
+
+def _position(sequence: str) -> Position:
+    events, _, metrics = sequence.partition("-")
+    return Position({EVENTS_STREAM: int(events), _METRICS_STREAM: int(metrics or 0)})
 
 
 async def _told_all(wired: Services, run: Run) -> None:
@@ -82,14 +103,16 @@ async def _told_all(wired: Services, run: Run) -> None:
     await asyncio.sleep(_LAST_EVENT_SECONDS)
 
 
-async def _lines(messages: replay.Messages) -> AsyncGenerator[bytes, None]:
+async def _lines(messages: replay.Messages, position: Position) -> AsyncGenerator[bytes, None]:
     async with aclosing(messages):
         async for message in messages:
-            yield _line(json.loads(message.data), message.metadata.sequence.stream)
+            yield _line(json.loads(message.data), position)
 
 
-def _line(event: dict[str, Any], sequence: int) -> bytes:
-    return json.dumps({**event, "sequence": str(sequence)}, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+def _line(event: dict[str, Any], position: Position) -> bytes:
+    metrics = position.of(_METRICS_STREAM)
+    sequence = f"{position.of(EVENTS_STREAM)}{f'-{metrics}' if metrics else ''}"
+    return json.dumps({**event, "sequence": sequence}, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
 def _names(data: dict[str, Any], run: str) -> bool:

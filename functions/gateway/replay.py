@@ -65,18 +65,18 @@ async def read(
 async def until(messages: Messages, end: Awaitable[Any]) -> Messages:
     """Gives `messages` until `end` is done; what the reader has not seen by then is still in the stream."""
     ended = asyncio.ensure_future(end)
-    following: asyncio.Task[Msg] | None = None
+    coming: asyncio.Task[Msg] | None = None
     try:
         while True:
-            following = following or asyncio.create_task(_next(messages))
-            await asyncio.wait({following, ended}, return_when=asyncio.FIRST_COMPLETED)
-            if not following.done():
+            coming = coming or asyncio.create_task(following(messages))
+            await asyncio.wait({coming, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if not coming.done():
                 ended.result()
                 return
-            message, following = following.result(), None
+            message, coming = coming.result(), None
             yield message
     finally:
-        await _to_its_end(_stop(messages, ended, following))
+        await to_its_end(_stop(messages, ended, coming))
 
 
 async def when(bus: Bus, workspace: str, run: str, condition: Callable[[], Awaitable[bool]]) -> None:
@@ -101,7 +101,8 @@ class _Gap(Exception):
     """The server's deliveries were not consecutive: begin again after the last one that was."""
 
 
-async def _next(messages: Messages) -> Msg:
+async def following(messages: Messages) -> Msg:
+    """The next of them, as a coroutine that can be a task."""
     return await anext(messages)
 
 
@@ -126,7 +127,7 @@ async def _pages(
                 yield message
                 pending = message.metadata.num_pending
     finally:
-        await _to_its_end(_forget(stream, name, consumer.name, subscription))
+        await to_its_end(_forget(stream, name, consumer.name, subscription))
 
 
 async def _forget(
@@ -145,7 +146,7 @@ async def _stop(messages: Messages, *tasks: asyncio.Future[Any] | None) -> None:
     await messages.aclose()
 
 
-async def _to_its_end(cleanup: Coroutine[Any, Any, None]) -> None:
+async def to_its_end(cleanup: Coroutine[Any, Any, None]) -> None:
     """Cleans up even where a caller has left, which cancels us again at every await."""
     await asyncio.shield(asyncio.create_task(cleanup))
 

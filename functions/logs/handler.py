@@ -1,5 +1,6 @@
 """Woken by a job's start: passes its lines on live. Woken by its end: keeps its log, and ends the run."""
 
+import asyncio
 import tempfile
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -7,7 +8,10 @@ from pathlib import Path
 
 import grpc
 
+from functions.logs.earlier import skipped_metrics
 from functions.logs.lines import TrialEnd, read_job
+from functions.logs.live import Live, event_of
+from functions.logs.metrics import Metrics, Report
 from functions.logs.reasons import failure, of_trials
 from functions.logs.trials import read_trials
 from shared.bucket import Bucket
@@ -15,6 +19,7 @@ from shared.bus import Bus
 from shared.errors import NotFound, Retry
 from shared.events import Event, JobFinished, JobOutcome, JobStarted, LogLine
 from shared.function import function
+from shared.jobs import Jobs
 from shared.pachyderm import Pachyderm, details, is_code
 from shared.progress import advance
 from shared.runs import Failure, Run, Runs
@@ -24,10 +29,20 @@ from shared.trials import Trial
 
 @dataclass
 class _Heard:
-    """What a job's log tells of its end: for each trial, its last words and how it ended."""
+    """What a job's log tells of each trial: its last words, how it ended, the metrics that it reported."""
 
     last_words: dict[str, str] = field(default_factory=dict)
     ends: dict[str, TrialEnd] = field(default_factory=dict)
+    metrics: dict[str, Metrics] = field(default_factory=dict)
+    reports: dict[str, Report] = field(default_factory=dict)
+
+    def hear(self, report: Report) -> None:
+        """Takes in what a trial reports; of its reports, the last is kept, with the step that is known by then."""
+        self.metrics.setdefault(report.trial, Metrics(len(self.metrics))).add(report.metrics)
+        earlier = self.reports.get(report.trial)
+        if earlier is not None and report.step is None:
+            report = report.model_copy(update={"step": earlier.step})
+        self.reports[report.trial] = report
 
     def of_job(self) -> str:
         """The last words of all."""
@@ -36,18 +51,32 @@ class _Heard:
 
 # A follower stays as long as its job, and costs an open stream while it waits.
 @function(wakes_on=JobStarted, consumer="logs-follow", slots=128)
-async def follow(event: Event[JobStarted], *, pachyderm: Pachyderm, bus: Bus) -> None:
-    """Publishes the job's lines as they come. Repeated after a crash it begins anew: the ids drop what was told."""
+async def follow(event: Event[JobStarted], *, pachyderm: Pachyderm, runs: Runs, bus: Bus) -> None:
+    """Publishes the job's lines as they come, and what trials report.
+
+    Repeated after a crash it begins anew: the ids drop what was told.
+    """
     job = event.data
+    live = Live(job, pachyderm=pachyderm, runs=runs, bus=bus)
+    await live.resume()
+    telling = asyncio.create_task(live.tell())
     try:
         async for told in read_job(job, pachyderm=pachyderm, follow=True):
-            if isinstance(told, LogLine):
-                for run in job.runs:
-                    await bus.publish(told.model_copy(update={"run": run}))
+            match told:
+                case LogLine():
+                    for run in job.runs:
+                        await bus.publish(told.model_copy(update={"run": run}))
+                case Report():
+                    live.hear(told)
+                case TrialEnd():
+                    live.end(told)
     except grpc.RpcError as error:
         if is_code(error, grpc.StatusCode.NOT_FOUND):
             return  # the job was deleted
         raise Retry(f"the log stream broke: {details(error)}", after=timedelta(seconds=1)) from error
+    finally:
+        live.close()
+        await telling
 
 
 @function(wakes_on=JobFinished, consumer="logs-collect", slots=4)
@@ -56,6 +85,7 @@ async def collect(
     *,
     pachyderm: Pachyderm,
     runs: Runs,
+    jobs: Jobs,
     bus: Bus,
     bucket: Bucket,
     settings: Settings,
@@ -71,7 +101,7 @@ async def collect(
             key = f"{job.workspace}/{run}/{job.stage}.ndjson"
             await bucket.upload(settings.logs_bucket, key, path)
     for run in job.runs:
-        await _end(job, run, heard, pachyderm=pachyderm, runs=runs, bus=bus)
+        await _end(job, run, heard, pachyderm=pachyderm, runs=runs, jobs=jobs, bus=bus)
 
 
 async def _is_there(workspace: str, run: str, runs: Runs) -> bool:
@@ -91,6 +121,9 @@ async def _write(job: JobFinished, path: Path, *, pachyderm: Pachyderm) -> _Hear
                     # The first end is the training's own; then comes that of err_cmd, which knows no reason.
                     heard.ends.setdefault(told.trial, told)
                     continue
+                if isinstance(told, Report):
+                    heard.hear(told)
+                    continue
                 file.write(told.model_dump_json(exclude={"run", "workspace"}).encode() + b"\n")
                 if told.text.strip():
                     heard.last_words.pop(told.trial, None)  # the last to speak stands last
@@ -100,10 +133,14 @@ async def _write(job: JobFinished, path: Path, *, pachyderm: Pachyderm) -> _Hear
     return heard
 
 
-async def _end(job: JobFinished, run: str, heard: _Heard, *, pachyderm: Pachyderm, runs: Runs, bus: Bus) -> None:
+async def _end(
+    job: JobFinished, run: str, heard: _Heard, *, pachyderm: Pachyderm, runs: Runs, jobs: Jobs, bus: Bus
+) -> None:
     """Notes how the job ended, and ends the run where nothing can follow."""
     if job.stage == "train":
-        outcome, error, trials = await _training(job, await runs.get(job.workspace, run), heard, pachyderm=pachyderm)
+        record = await runs.get(job.workspace, run)
+        await _tell_rest(job, record, heard, bus)
+        outcome, error, trials = await _training(job, record, heard, pachyderm=pachyderm, runs=runs, jobs=jobs, bus=bus)
     else:
         outcome, error, trials = job.outcome, None, []
         if job.outcome != "succeeded":
@@ -131,7 +168,7 @@ async def _end(job: JobFinished, run: str, heard: _Heard, *, pachyderm: Pachyder
     ended = await advance(bus, runs, job.workspace, run, outcome, note)
     if ended.state == "killed" and ended.stage(job.stage).finished is None:
         # Killed by its user it was final before its job's end, which is noted all the same. It has no models.
-        trials = [trial.model_copy(update={"model": "", "metrics": {}}) for trial in trials]
+        trials = [trial.model_copy(update={"model": ""}) for trial in trials]
         await kept.keep(job.workspace, run, trials)
         await runs.update(job.workspace, run, note_job)
 
@@ -142,12 +179,25 @@ async def _remember(workspace: str, run: str, runs: Runs, bus: Bus) -> None:
         await (await bus.trained()).note(workspace, known_by, run)
 
 
+async def _tell_rest(job: JobFinished, run: Run, heard: _Heard, bus: Bus) -> None:
+    """Tells the last report of each trial where the follower, who may be dead or behind, has not: before the end."""
+    live = await (await bus.trials()).of(run) if heard.reports and run.trials_live else []
+    told = {trial.id: trial.told for trial in live}
+    for report in heard.reports.values():
+        if report.seq > told.get(report.trial, -1):
+            values = heard.metrics[report.trial].values
+            await bus.publish(event_of(report.model_copy(update={"metrics": values}), job, run.id))
+
+
 async def _training(
-    job: JobFinished, run: Run, heard: _Heard, *, pachyderm: Pachyderm
+    job: JobFinished, run: Run, heard: _Heard, *, pachyderm: Pachyderm, runs: Runs, jobs: Jobs, bus: Bus
 ) -> tuple[JobOutcome, Failure | None, list[Trial]]:
     """The outcome of a train job for its run: it takes a model from every trial to succeed."""
     trials = await pachyderm.call(lambda client: read_trials(client, job.workspace, job.pipeline, job.job, run.inputs))
-    for trial in trials:
+    skipped = [trial.datum for trial in trials if trial.state == "skipped"]
+    earlier = await skipped_metrics(job, skipped, pachyderm=pachyderm, runs=runs, jobs=jobs, bus=bus)
+    for number, trial in enumerate(trials):
+        _add_reported(trial, Metrics(number), heard, earlier.get(trial.datum))
         if (end := heard.ends.get(trial.id)) is not None:
             trial.cpu_seconds, trial.peak_bytes = end.cpu_seconds, end.peak_bytes
             trial.reason = end.reason
@@ -157,3 +207,14 @@ async def _training(
         return job.outcome, failure(job, heard.of_job()), trials
     error = of_trials(trials, heard.last_words)
     return ("failed" if error else "succeeded"), error, trials
+
+
+def _add_reported(trial: Trial, metrics: Metrics, heard: _Heard, earlier: Trial | None) -> None:
+    """Adds the metrics that a trial has reported, now or when it was trained, to those of its files, which count."""
+    metrics.add(trial.metrics)
+    reported = heard.metrics.get(trial.id)
+    for found in (reported.values if reported else {}, earlier.metrics if earlier else {}):
+        metrics.add({name: value for name, value in found.items() if name not in metrics.values})
+    omitted = (trial.omitted, metrics.omitted, reported and reported.omitted, earlier and earlier.omitted)
+    trial.metrics, trial.omitted = metrics.values, any(omitted)
+    trial.step = heard.reports[trial.id].step if reported else earlier.step if earlier else None

@@ -1,15 +1,17 @@
-"""A job's output as numbered lines, the same numbers however often it is read; and how each trial ended."""
+"""A job's output as numbered lines, the same numbers however often it is read; what trials report, how each ended."""
 
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from python_pachyderm.proto.v2.pfs import pfs_pb2
 from python_pachyderm.proto.v2.pps import pps_pb2
 
+from functions.logs import metrics
+from functions.logs.metrics import Report
 from shared.events import JobStarted, LogLine
 from shared.names import TRIAL_DIGITS
 from shared.pachyderm import Pachyderm
@@ -23,37 +25,61 @@ class TrialEnd(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     trial: str
+    datum: Literal["success", "failed", "recovered"]
     reason: str = ""
+    seconds: float | None = None
     cpu_seconds: float | None = None
     peak_bytes: int | None = None
 
 
-async def read_job(job: JobStarted, *, pachyderm: Pachyderm, follow: bool) -> AsyncIterator[LogLine | TrialEnd]:
+async def read_job(
+    job: JobStarted, *, pachyderm: Pachyderm, follow: bool
+) -> AsyncIterator[LogLine | Report | TrialEnd]:
     """Every line that user code of the job wrote, oldest first; `follow` stays until the job is over.
 
-    `run` of the lines is empty: a job may serve several. Raises grpc.RpcError.
+    After a line that reports metrics comes what it reports. `run` of the lines is empty: a job may serve several.
+    Raises grpc.RpcError.
     """
     pipeline = pps_pb2.Pipeline(name=job.pipeline, project=pfs_pb2.Project(name=job.workspace))
     request = pps_pb2.GetLogsRequest(job=pps_pb2.Job(id=job.job, pipeline=pipeline), follow=follow)
     # Pachyderm does not number lines. It keeps their order within a datum, so counting does.
-    seen: Counter[str] = Counter()
+    seen, reported = Counter[str](), Counter[str]()
     async for message in pachyderm.pps.GetLogs(request, metadata=pachyderm.metadata):
         trial = message.datum_id[:TRIAL_DIGITS]
-        if not message.user:
-            if (end := _trial_end(trial, message.message)) is not None:
-                yield end
-            continue
-        yield LogLine(
-            workspace=job.workspace,
-            run="",
-            stage=job.stage,
-            job=job.job,
-            trial=trial,
-            seq=seen[trial],
-            time=message.ts.ToDatetime(tzinfo=UTC),
-            text=message.message.rstrip("\n"),
-        )
-        seen[trial] += 1
+        if message.user:
+            yield _line(job, message, seen[trial])
+            seen[trial] += 1
+        elif (end := _trial_end(trial, message.message)) is not None:
+            yield end
+        if job.stage == "train" and (report := _report(trial, message, reported[trial])) is not None:
+            yield report
+            reported[trial] += 1
+
+
+def _line(job: JobStarted, message: Any, seq: int) -> LogLine:
+    return LogLine(
+        workspace=job.workspace,
+        run="",
+        stage=job.stage,
+        job=job.job,
+        trial=message.datum_id[:TRIAL_DIGITS],
+        seq=seq,
+        time=message.ts.ToDatetime(tzinfo=UTC),
+        text=message.message.rstrip("\n"),
+    )
+
+
+def _report(trial: str, message: Any, seq: int) -> Report | None:
+    if not trial:
+        return None
+    step = None
+    if message.user:
+        found, step = metrics.of_line(message.message) or (None, None)
+    else:
+        found = metrics.of_engine(message.message)
+    if not found:
+        return None
+    return Report(trial=trial, seq=seq, time=message.ts.ToDatetime(tzinfo=UTC), metrics=found, step=step)
 
 
 def _trial_end(trial: str, text: str) -> TrialEnd | None:

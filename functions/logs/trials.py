@@ -1,7 +1,6 @@
 """What became of each trial of a train job: its state, its parameters, its metrics, its model."""
 
 import json
-import math
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -10,6 +9,7 @@ from python_pachyderm import Client
 from python_pachyderm.proto.v2.pfs import pfs_pb2
 from python_pachyderm.proto.v2.pps import pps_pb2
 
+from functions.logs.metrics import Metrics, values
 from shared.names import TRIAL_DIGITS
 from shared.pachyderm import commit_of
 from shared.runs import Inputs
@@ -41,7 +41,8 @@ def read_trials(client: Client, workspace: str, pipeline: str, job: str, inputs:
         trial.seconds = info.stats.process_time.ToTimedelta().total_seconds() or None
         if trial.state in DONE and trial.id in wrote:
             trial.model = _model_id(inputs, trial.id)
-            trial.metrics = metrics.get(trial.id, {})
+            if (found := metrics.get(trial.id)) is not None:
+                trial.metrics, trial.omitted = found.values, found.omitted
         trials.append(trial)
     return trials
 
@@ -51,7 +52,14 @@ def _model_id(inputs: Inputs, trial: str) -> str:
     return f"{'_'.join(hashes)}:{trial}"
 
 
-def _outputs(client: Client, output: Any) -> tuple[set[str], dict[str, dict[str, object]]]:
+def read_params(client: Client, workspace: str, pipeline: str, job: str) -> dict[str, dict[str, object]]:
+    """The combination of hyperparameters of each trial of a job, also of one that goes on. Raises grpc.RpcError."""
+    listed = list(client.list_datum(pipeline, job, project_name=workspace))
+    params = _params(client, listed)
+    return {info.datum.id[:TRIAL_DIGITS]: params.get(_params_path(info), {}) for info in listed}
+
+
+def _outputs(client: Client, output: Any) -> tuple[set[str], dict[str, Metrics]]:
     """The trials that wrote anything, and what each wrote into metrics/*.json, merged."""
     wrote: set[str] = set()
     some_metrics = False
@@ -60,10 +68,10 @@ def _outputs(client: Client, output: Any) -> tuple[set[str], dict[str, dict[str,
         if info.file_type == pfs_pb2.FileType.FILE and len(parts) > 1:
             wrote.add(parts[1])
             some_metrics |= len(parts) == _METRICS_PARTS and parts[2] == "metrics" and parts[3].endswith(".json")
-    metrics: dict[str, dict[str, object]] = {}
+    metrics: dict[str, Metrics] = {}
     if some_metrics:
         for path, found in _objects(client, output, "/*/metrics/*.json"):
-            metrics.setdefault(path.parts[1], {}).update(_values(found))
+            metrics.setdefault(path.parts[1], Metrics(len(metrics))).add(values(found))
     return wrote, metrics
 
 
@@ -90,16 +98,7 @@ def _objects(client: Client, commit: Any, pattern: str) -> Iterator[tuple[PurePo
                 continue
             try:
                 found = json.loads(content.read())
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue  # user code may write what it likes
             if isinstance(found, dict):
                 yield PurePosixPath("/", entry.name.lstrip("/")), found
-
-
-def _values(found: dict[str, object]) -> dict[str, object]:
-    """What of a metrics file is a metric. NaN and infinity, which JSON has no word for, become text."""
-    return {
-        name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in found.items()
-        if isinstance(value, int | float | str)
-    }

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from kaos.cli import terminal
+from kaos.cli.info import measured, score
 from kaos.cli.options import as_json, chosen, client, in_workspace, workspace_of
 from kaos.cli.streams import resumed
 from kaos.cli.terminal import safe
@@ -51,6 +52,9 @@ def _told(event: Event) -> str:
             words = [data["stage"], data["job"]]
         case "kaos.job.finished":
             words = [data["stage"], data["job"], data["outcome"], data.get("reason", "")]
+        case "kaos.metrics.reported":
+            step = data.get("step")
+            words = [data["trial"], "" if step is None else f"step {score(step)}", measured(data["metrics"])]
         case "kaos.run.changed":
             words = [data["run"], data["state"], *data.get("models", ())[:3], data.get("message", "")]
         case _:

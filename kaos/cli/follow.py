@@ -10,7 +10,7 @@ import click
 
 from kaos.cli import runs, terminal
 from kaos.cli.client import Client
-from kaos.cli.info import parameters, score
+from kaos.cli.info import measured, parameters, score
 from kaos.cli.logs import lines, names_trials, texts
 from kaos.cli.streams import resumed
 from kaos.cli.terminal import safe
@@ -60,7 +60,7 @@ def outcome(run: Run) -> Iterator[str]:
     models = [trial for trial in run["trials"] if trial["model"]]
     for trial in models[:_MODELS_SHOWN]:
         shown = [parameters(trial["params"])] if trial["params"] else []
-        shown += [f"{name} {score(value)}" for name, value in sorted(trial["metrics"].items())]
+        shown += [measured(trial["metrics"])] if trial["metrics"] else []
         yield safe(f"  {trial['model']}  {', '.join(shown)}")
     if len(models) > _MODELS_SHOWN:
         yield f"  … and {len(models) - _MODELS_SHOWN} more"
@@ -138,6 +138,7 @@ class _Stages:
         self._run = run
         self._begun: dict[str, str] = {}
         self._finished: set[str] = set()
+        self._metrics: dict[str, dict[str, float | str]] = {}
 
     def told(self, event: Event) -> Iterator[str]:
         """The lines for one event: none, where it says nothing new."""
@@ -152,10 +153,21 @@ class _Stages:
                 good = data["outcome"] == "succeeded"
                 text = data["stage"] if good else f"{data['stage']} {data['outcome']}"
                 yield from self._once(text, self._begun.get(data["stage"], event["time"]), event, good=good)
+            case "kaos.metrics.reported":
+                yield from self._changed(data)
             case "kaos.run.changed" if data["state"] == "waiting":
                 yield f"{click.style('…', fg='yellow')} waiting for {_missing(self._run)}"
             case _:
                 return
+
+    def _changed(self, data: dict[str, Any]) -> Iterator[str]:
+        """The metrics of a trial that are not as they were told before."""
+        known = self._metrics.setdefault(data["trial"], {})
+        changed = {name: value for name, value in data["metrics"].items() if known.get(name) != value}
+        known |= changed
+        if changed:
+            step = "" if data.get("step") is None else f"step {score(data['step'])}  "
+            yield click.style("∙ ", fg="cyan") + safe(f"{data['trial']}  {step}{measured(changed)}")
 
     def _once(self, text: str, begun: str, event: Event, *, good: bool) -> Iterator[str]:
         if text not in self._finished:

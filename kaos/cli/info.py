@@ -1,6 +1,7 @@
 """`kaos train info`: one run: its stages and their time, and its models, best first."""
 
 import json
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import click
@@ -8,9 +9,13 @@ import click
 from kaos.cli import runs, terminal
 from kaos.cli.options import as_json, chosen, client, in_workspace, of_run, workspace_of
 from kaos.cli.terminal import safe
-from kaos.cli.wire import Run, Trial
+from kaos.cli.wire import FINAL, Run, Trial
 
 _PAGE: Final = 10
+_COSTS: Final = ("time", "cpu", "memory")
+# What fits into a line or two; the others are asked for by -s, or by --json.
+_METRICS_SHOWN: Final = 8
+_NAMES_SHOWN: Final = 50
 
 
 @click.command()
@@ -61,6 +66,13 @@ def score(value: float | str | None) -> str:
     return "-" if value is None else f"{value:.6g}" if isinstance(value, int | float) else value
 
 
+def measured(metrics: Mapping[str, float | str]) -> str:
+    """`accuracy 0.91, loss 0.25`: metrics by name, so many as people read."""
+    names = sorted(metrics)
+    more = [f"and {len(names) - _METRICS_SHOWN} more"] if len(names) > _METRICS_SHOWN else []
+    return ", ".join([f"{name} {score(metrics[name])}" for name in names[:_METRICS_SHOWN]] + more)
+
+
 def _summary(run: Run, metrics: list[str]) -> None:
     facts = {
         "Run": run["id"],
@@ -69,13 +81,18 @@ def _summary(run: Run, metrics: list[str]) -> None:
         "Process time": terminal.duration(runs.seconds(run)),
         "State": run["state"] + _nothing_new(run),
         "Author": run["author"],
-        "Available metrics": ", ".join(metrics) or "-",
+        "Available metrics": _listed(metrics),
     }
     if run["retry_of"]:
         facts["Retry of"] = run["retry_of"]
     if run["error"]:
         facts["Reason"] = f"{run['error']['message']} [{run['error']['code']}]"
     terminal.facts(facts)
+
+
+def _listed(metrics: list[str]) -> str:
+    more = f" and {len(metrics) - _NAMES_SHOWN} more" if len(metrics) > _NAMES_SHOWN else ""
+    return ", ".join(metrics[:_NAMES_SHOWN]) + more or "-"
 
 
 def _nothing_new(run: Run) -> str:
@@ -100,21 +117,40 @@ def _models(run: Run, metric: str, page: int) -> None:
     shown = run["trials"][(page - 1) * _PAGE : page * _PAGE]
     if not shown:
         return
-    headers = ("code", "data", "model_id", "hyperparams", "state", f"score ({metric})" if metric else "score")
+    headers = ("code", "data", "model_id", "hyperparams", "state", f"score ({metric})" if metric else "score", *_COSTS)
     code, data = (f"/{run['inputs'][kind]}" if run["inputs"][kind] else "-" for kind in ("source", "data"))
     rows = [
         (
             code,
             data,
-            trial["model"] or "-",
+            trial["model"] or trial["id"],
             parameters(trial["params"]),
             trial["state"],
             score(trial["metrics"].get(metric)),
+            *_costs(trial),
         )
         for trial in shown
     ]
     pages = -(-len(run["trials"]) // _PAGE)
-    terminal.table(f"TRAINED MODELS ({len(run['trials'])}, page {page} of {pages})", headers, rows)
+    title = "TRAINED MODELS" if run["state"] in FINAL else "TRIALS SO FAR"
+    terminal.table(f"{title} ({len(run['trials'])}, page {page} of {pages})", headers, rows)
     for trial in shown:
-        if trial["reason"]:
-            click.echo(f"{trial['id']}: {safe(trial['reason'])}")
+        for text in _more(trial):
+            click.echo(safe(f"{trial['id']}: {text}"))
+
+
+def _costs(trial: Trial) -> tuple[str, ...]:
+    seconds, cpu, peak = trial["seconds"], trial["cpu_seconds"], trial["peak_bytes"]
+    times = (terminal.duration(spent) if spent is not None else "-" for spent in (seconds, cpu))
+    return (*times, terminal.amount(peak) if peak is not None else "-")
+
+
+def _more(trial: Trial) -> Iterator[str]:
+    """What has no column: where there are several metrics, their values; what is missing, and why."""
+    metrics, step = trial["metrics"], trial["step"]
+    if len(metrics) > 1 or step is not None:
+        yield f"{'' if step is None else f'step {score(step)}, '}{measured(metrics)}"
+    if trial["omitted"]:
+        yield f"it has more metrics or hyperparameters than are kept (16 KiB): {len(metrics)} metrics are"
+    if trial["reason"]:
+        yield trial["reason"]

@@ -33,14 +33,22 @@ class Job(TypedDict):
 
 
 class Trial(TypedDict):
-    """One combination of hyperparameters, and its model (empty where it made none)."""
+    """One combination of hyperparameters, and its model (empty where it made none).
+
+    `step` is where its metrics were told last, `omitted` that it has more than are kept. Costs are of the whole trial:
+    None where it isn't over, or where nobody could tell.
+    """
 
     id: str
     model: str
     state: str
     params: dict[str, object]
     metrics: dict[str, float | str]
+    step: float | None
+    omitted: bool
     seconds: float | None
+    cpu_seconds: float | None
+    peak_bytes: int | None
     reason: str
 
 

@@ -63,10 +63,13 @@ authorization {{
           "$JS.API.INFO"
           "$JS.API.STREAM.NAMES"
           "$JS.API.STREAM.INFO.kaos-events"
+          "$JS.API.STREAM.INFO.kaos-metrics"
           "$JS.API.STREAM.INFO.kaos-logs"
           "$JS.API.CONSUMER.CREATE.kaos-events"
+          "$JS.API.CONSUMER.CREATE.kaos-metrics"
           "$JS.API.CONSUMER.CREATE.kaos-logs"
           "$JS.FC.kaos-events.>"
+          "$JS.FC.kaos-metrics.>"
           "$JS.FC.kaos-logs.>"
         ]
       }}

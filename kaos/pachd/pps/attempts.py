@@ -4,8 +4,10 @@ import asyncio
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -15,6 +17,7 @@ from kaos.pachd.pps.datums import InputFile, files_of
 from kaos.pachd.pps.logs import JobLog
 from kaos.pachd.pps.outputs import OutputError, take_in
 from kaos.pachd.pps.progress import Done
+from kaos.pachd.pps.watching import watch
 from kaos.pachd.runtimes.container import Container, Exit, Limits, Runtime
 from kaos.pachd.storage.blobs import Blobs
 from kaos.pachd.storage.checkouts import Checkouts
@@ -107,13 +110,24 @@ async def _attempt(  # noqa: PLR0917  # they are the attempt
     said = log.of(work.datum["id"])
     started = time.monotonic_ns()
     try:
-        ended = await shop.runtime.run(container, said.feed)
+        async with _watched(out, partial(log.say, work.datum["id"])):
+            ended = await shop.runtime.run(container, said.feed)
         said.end()
         return await _judged(ended, time.monotonic_ns() - started, container, work, shop), ended
     except LookupError as error:
         return Done("failed", 0, reason=str(error)), Exit(_NOT_STARTED, str(error))
     finally:
         await asyncio.shield(_in_thread(lambda: _remove(room)))
+
+
+@asynccontextmanager
+async def _watched(out: Path, say: Callable[[str], None]) -> AsyncIterator[None]:
+    watching = asyncio.create_task(watch(out, say))
+    try:
+        yield
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
 
 
 async def _judged(ended: Exit, nanoseconds: int, container: Container, work: Work, shop: Workshop) -> Done:

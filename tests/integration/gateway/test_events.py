@@ -1,9 +1,12 @@
 """Event streams: the past, then the present, each event once, to the run's end."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
-from shared.events import CommitFinished, JobStarted, ObjectCreated, RunChanged, RunState
+import pytest
+
+from shared.events import CommitFinished, JobStarted, MetricsReported, ObjectCreated, RunChanged, RunState, new_event
 from shared.progress import advance
 
 RUN = "01jd0000000000000000000000"
@@ -98,3 +101,50 @@ async def test_a_reader_goes_on_when_its_consumer_is_lost(api: Any) -> None:
     async with asyncio.timeout(20):
         assert (await anext(lines))["data"]["state"] == "ingesting"
     await lines.aclose()
+
+
+def reported(seq: int, run: str = RUN, trial: str = "cebf650000") -> MetricsReported:
+    return MetricsReported(
+        workspace="mnist",
+        run=run,
+        job="j",
+        trial=trial,
+        seq=seq,
+        time=datetime.now(UTC),
+        metrics={"loss": 1 / (seq + 1)},
+    )
+
+
+async def test_metrics_come_among_the_events_in_the_order_of_time(api: Any) -> None:
+    await api.a_run()
+    events = [changed("received"), reported(0), changed("training"), reported(1), reported(2)]
+    for event in (*events, reported(0, OTHER), changed("received", OTHER)):
+        await api.bus.publish(event)
+    told = [event async for event in api.lines(PATH)]
+    assert [event["id"] for event in told] == [new_event(event, source="test").id for event in events]
+    everything = [event async for event in api.lines("/v1/workspaces/mnist/events")]
+    assert everything[:5] == told
+    for number, event in enumerate(everything):
+        rest = [event async for event in api.lines(f"/v1/workspaces/mnist/events?after={event['sequence']}")]
+        assert rest == everything[number + 1 :]
+
+
+async def test_metrics_come_while_a_run_goes_on_and_all_before_its_end(api: Any) -> None:
+    await api.a_run()
+    await api.bus.publish(changed("received"))
+    seen = []
+    async with asyncio.timeout(10):
+        async for event in api.lines(f"{PATH}?follow=true"):
+            seen.append(event["data"].get("state") or event["data"]["seq"])
+            if seen[-1] in {"received", 0}:
+                await api.bus.publish(reported(0 if seen[-1] == "received" else 1))
+            elif seen[-1] == 1:
+                for seq in range(2, 50):
+                    await api.bus.publish(reported(seq))
+                await advance(api.bus, api.runs, "mnist", RUN, "succeeded")
+    assert seen == ["received", *range(50), "succeeded"]
+
+
+@pytest.mark.parametrize("sequence", ["x", "-1", "1-", "1-2-3", "1.5", "9" * 30])
+async def test_a_place_that_is_none_is_refused(api: Any, sequence: str) -> None:
+    assert (await api.ask("GET", f"/v1/workspaces/mnist/events?after={sequence}"))[0] == 400

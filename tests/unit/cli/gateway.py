@@ -54,9 +54,12 @@ def record(number: int = 1, state: str = "received", **fields: Any) -> dict[str,
     }
 
 
+_COSTS = {"step": None, "omitted": False, "cpu_seconds": 0.75, "peak_bytes": 12_345_678}
+
+
 def trial(name: str, **fields: Any) -> dict[str, Any]:
     whole = {"id": name, "datum": "", "model": f"e23a2f1_9fd9d03:{name}", "state": "succeeded", "params": {}}
-    return {**whole, "metrics": {}, "seconds": 1.0, "reason": "", **fields}
+    return {**whole, "metrics": {}, "seconds": 1.0, "reason": "", **_COSTS, **fields}
 
 
 def line(seq: int, text: str, **fields: Any) -> dict[str, Any]:
