@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import IO
 
 from shared import seccomp
+from shared.etc import etc, is_copied
 from shared.images import Image, ImageStore
 from shared.skeleton import INPUTS, PYTHON, host, skeleton
 
@@ -145,11 +146,13 @@ def _namespaces(*, root: bool) -> tuple[str, ...]:
 
 
 def _overlay(sandbox: Sandbox, *, root: bool) -> str:
-    base = skeleton(sandbox.store.root, Path(sandbox.image.python))
+    python = Path(sandbox.image.python)
+    base = skeleton(sandbox.store.root, python)
+    settings = etc(sandbox.store.root, (*host(python).directories, *host(python).files))
     layers = [f"{layer}/root" for layer in reversed(sandbox.image.layers)]
     return ",".join(
         (
-            f"lowerdir={':'.join([*layers, f'../skeletons/{base.name}'])}",
+            f"lowerdir={':'.join([*layers, f'../skeletons/{settings.name}', f'../skeletons/{base.name}'])}",
             f"upperdir={_option(sandbox.upper)}",
             f"workdir={_option(sandbox.work)}",
             # Without root, overlayfs keeps its marks in attributes that a user namespace may set.
@@ -217,7 +220,8 @@ def _bwrap(sandbox: Sandbox, root: Path, options: list[str]) -> Iterator[str]:
     yield from ("--bind", str(root), "/")
     seen = host(Path(sandbox.image.python))
     for path in (*seen.directories, *seen.files):
-        yield from ("--ro-bind", path, path)
+        if not is_copied(path, network=sandbox.network):
+            yield from ("--ro-bind", path, path)
     yield from ("--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev", "--tmpfs", INPUTS)
     if sandbox.image.environment is not None:
         yield from ("--ro-bind", str(sandbox.store.environment(sandbox.image.environment)), PYTHON)

@@ -44,7 +44,7 @@ async def test_the_image_may_be_written_but_never_changes(sandboxed: Any, sandbo
 
 
 async def test_the_hosts_system_is_read_only(sandboxed: Any) -> None:
-    script = "for f in /usr/bin/new /usr/lib/new /etc/hosts /proc/sys/kernel/printk_delay /proc/self/oom_score_adj"
+    script = "for f in /usr/bin/new /usr/lib/new /proc/sys/kernel/printk_delay /proc/self/oom_score_adj"
     result = await sandboxed("sh", "-c", f"{script} /sys/devices/system/new; do (echo x >>$f) && echo wrote $f; done")
     assert b"wrote" not in result.output
 
@@ -93,6 +93,15 @@ async def test_it_has_no_rights(sandboxed: Any) -> None:
     result = await sandboxed("sh", stdin=script.encode() + b"\ngrep -E 'CapEff|NoNewPrivs' /proc/self/status\n")
     assert b"done" not in result.output
     assert b"CapEff:\t0000000000000000\nNoNewPrivs:\t1\n" in result.output
+
+
+async def test_it_sees_the_hosts_settings_and_cannot_change_them(sandboxed: Any) -> None:
+    script = "getent hosts localhost; echo mine >>/etc/hosts; cat /etc/nsswitch.conf; ls /etc/ssl/certs"
+    result = await sandboxed("sh", "-c", script)
+    assert b"localhost" in result.output
+    assert Path("/etc/nsswitch.conf").read_bytes() in result.output  # noqa: ASYNC240
+    assert b"mine" not in Path("/etc/hosts").read_bytes()  # noqa: ASYNC240
+    assert b"mine" not in (await sandboxed("cat", "/etc/hosts")).output
 
 
 async def test_it_has_no_descriptor_of_the_engine(sandboxed: Any) -> None:
