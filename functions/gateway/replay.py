@@ -27,6 +27,7 @@ _PULL_SECONDS: Final = 2.0
 # The server forgets our consumer when we have died: fifteen pulls.
 _INACTIVE_SECONDS: Final = 30.0
 _RESUME_SECONDS: Final = 0.5
+_CANCEL_SECONDS: Final = 0.05
 # Notices within this time what was recorded but not told.
 _LOOK_AGAIN_SECONDS: Final = 2.0
 
@@ -139,10 +140,14 @@ async def _forget(
 
 
 async def _stop(messages: Messages, *tasks: asyncio.Future[Any] | None) -> None:
-    running = [task for task in tasks if task is not None]
-    for task in running:
-        task.cancel()
-    await asyncio.gather(*running, return_exceptions=True)
+    running = {task for task in tasks if task is not None}
+    while running:
+        # More than once: wait_for swallows a cancellation that comes at the moment of its result (Python 3.11).
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running, timeout=_CANCEL_SECONDS)
+        running = {task for task in running if not task.done()}
+    await asyncio.gather(*filter(None, tasks), return_exceptions=True)
     await messages.aclose()
 
 
