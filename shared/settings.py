@@ -2,15 +2,20 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.addresses import allowed
+from shared.quantities import memory_bytes
 
 
 def _readable(text: str) -> str:
     allowed(text)
     return text
+
+
+def _memory(given: object) -> object:
+    return memory_bytes(given) if isinstance(given, str) else given
 
 
 class Settings(BaseSettings):
@@ -48,6 +53,11 @@ class Settings(BaseSettings):
     gateway_port: int = Field(default=8080, ge=0, le=65535)
     api_token: SecretStr = SecretStr("")
     webhook_token: SecretStr = SecretStr("")
+
+    # The most that a trial may ask for; 0, or no number of GPUs: as much as any machine has. A cluster's nodes differ.
+    trial_max_cpu: float = Field(default=0, ge=0, le=10_000)
+    trial_max_memory: Annotated[int, BeforeValidator(_memory)] = Field(default=0, ge=0)  # bytes; 8Gi and the like too
+    trial_max_gpus: int | None = Field(default=None, ge=0)
 
     # The relay: how often it lists the inbox for objects whose notification got lost.
     sweep_seconds: float = Field(default=30.0, gt=0)

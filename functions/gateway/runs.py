@@ -150,7 +150,7 @@ def check(submission: Submission, settings: Settings) -> None:
                 f"{part.filename} has {part.size:,} bytes; the limit is {settings.bundle_max_bytes:,}: "
                 "name the data in a manifest instead (-m).",
             )
-    resources.check(submission.options)
+    resources.check(submission.options, settings)
 
 
 def _record(workspace: str, submission: Submission) -> Run:

@@ -204,8 +204,8 @@ async def _training(
         if job.outcome == "killed" and trial.state == "running":
             trial.state = "killed"
     if job.outcome != "succeeded":
-        return job.outcome, failure(job, heard.of_job()), trials
-    error = of_trials(trials, heard.last_words)
+        return job.outcome, failure(job, heard.of_job(), run.options), trials
+    error = of_trials(trials, heard.last_words, run.options)
     return ("failed" if error else "succeeded"), error, trials
 
 

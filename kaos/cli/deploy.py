@@ -1,6 +1,7 @@
 """`kaos train deploy`: packs bundles, uploads them, and shows what they will be trained with."""
 
 import json
+import math
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -22,6 +23,16 @@ _DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
+class _Cores(click.FloatRange):
+    """A number of cores: unlike click's own range, without NaN and infinity, which JSON can't carry."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        cores = super().convert(value, param, ctx)
+        if not math.isfinite(cores):
+            self.fail(f"{value!r} is no number of cores.", param, ctx)
+        return cores
+
+
 @click.command(context_settings={"help_option_names": ["--help"]})
 @click.option(
     "-s", "--source", type=_DIRECTORY, help="Source bundle: the folder with Dockerfile and model/, or above it."
@@ -38,9 +49,9 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--trials", type=click.IntRange(1, grids.TRIALS_MAX), help="How many --search random tries.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed chooses the same combinations.")
 @click.option("-p", "--parallelism", type=click.IntRange(min=1), help="Trials at once.")
-@click.option("--cpu", type=click.FloatRange(min=0, min_open=True), help="Cores for each trial.")
-@click.option("--memory", help="Memory for each trial, like 512Mi or 2G.")
-@click.option("--gpu", type=click.IntRange(min=0), help="GPUs for each trial.")
+@click.option("--cpu", type=_Cores(min=0, min_open=True), help="Cores for each trial, like 0.5; it gets no more.")
+@click.option("--memory", help="Memory for each trial, like 512Mi or 2G; more ends it.")
+@click.option("--gpu", type=click.IntRange(min=1), help="GPUs for each trial.")
 @click.option("-w", "--workspace", default="", help="Workspace; else the one that is set. Made where there is none.")
 @click.option("--name", default="", help="Name of the source bundle (of the data, without -s); else its own.")
 @click.option("--force", is_flag=True, help="Train again what has been trained before.")

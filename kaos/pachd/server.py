@@ -1,11 +1,10 @@
 """Puts the engine together: database, files, services, and the server that they answer from."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -22,6 +21,7 @@ from kaos.pachd.database import Database
 from kaos.pachd.garbage import collect_for_ever
 from kaos.pachd.home import Home
 from kaos.pachd.interceptor import Interceptor
+from kaos.pachd.machine import capacity
 from kaos.pachd.pfs import service as pfs
 from kaos.pachd.pfs.propagate import propagate
 from kaos.pachd.pps import service as pps
@@ -29,9 +29,8 @@ from kaos.pachd.pps.attempts import Workshop
 from kaos.pachd.pps.jobs import make_job
 from kaos.pachd.pps.logs import JobLogs
 from kaos.pachd.pps.scheduler import Scheduler
-from kaos.pachd.pps.slots import Capacity, Slots
+from kaos.pachd.pps.slots import Slots
 from kaos.pachd.runtimes.choose import choose
-from kaos.pachd.runtimes.gpus import installed
 from kaos.pachd.settings import Settings
 from kaos.pachd.storage.blobs import Blobs
 from kaos.pachd.storage.checkouts import Checkouts
@@ -111,13 +110,12 @@ async def serving(settings: Settings, home: Home) -> AsyncIterator[Ready]:
 
 def _scheduler(settings: Settings, shop: Workshop, logs: JobLogs) -> Scheduler:
     """User code has the machine's cores to itself; programs of kaos have as many again, since builds can't wait."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    gpus = tuple(range(len(installed())))
+    found = capacity(settings.workers)
     return Scheduler(
         shop,
         logs,
-        slots=Slots(Capacity(settings.workers, memory, gpus)),
-        system=Slots(Capacity(settings.workers, memory)),
+        slots=Slots(found),
+        system=Slots(replace(found, gpus=())),
         system_images=frozenset(settings.system_images),
     )
 

@@ -94,7 +94,7 @@ def servers(home: Home, ports: Ports, secrets: Secrets, engine: Engine) -> list[
         _nats(home, ports, secrets, answers["nats"]),
         _s3(home, ports, secrets, answers["s3"]),
         _pachd(home, ports, secrets, engine, answers["pachd"]),
-        _serve(home, ports, secrets, answers["serve"]),
+        _serve(home, ports, secrets, engine, answers["serve"]),
     ]
 
 
@@ -198,7 +198,7 @@ def _pachd(home: Home, ports: Ports, secrets: Secrets, engine: Engine, answers: 
     )
 
 
-def _serve(home: Home, ports: Ports, secrets: Secrets, answers: Probe) -> Server:
+def _serve(home: Home, ports: Ports, secrets: Secrets, engine: Engine, answers: Probe) -> Server:
     variables = {
         "KAOS_NATS_URL": f"nats://{HOST}:{ports.nats}",
         "KAOS_NATS_USER": _USER,
@@ -213,6 +213,7 @@ def _serve(home: Home, ports: Ports, secrets: Secrets, answers: Probe) -> Server
         "KAOS_GATEWAY_PORT": str(ports.gateway),
         "KAOS_API_TOKEN": secrets.api_token,
         "KAOS_WEBHOOK_TOKEN": secrets.webhook_token,
+        **_most_of_a_trial(engine),
     }
     return Server(
         name="serve",
@@ -224,6 +225,19 @@ def _serve(home: Home, ports: Ports, secrets: Secrets, answers: Probe) -> Server
         answers=answers,
         grace=15.0,
     )
+
+
+def _most_of_a_trial(engine: Engine) -> dict[str, str]:
+    """What a trial can have of this machine, so that more is refused at once; an operator may allow less."""
+    from kaos.pachd.machine import capacity  # noqa: PLC0415  # looks for a driver of GPUs, which only a start needs
+
+    found = capacity(engine.workers or os.cpu_count() or 1)
+    most = {
+        "KAOS_TRIAL_MAX_CPU": f"{found.cores:g}",
+        "KAOS_TRIAL_MAX_MEMORY": str(found.memory),
+        "KAOS_TRIAL_MAX_GPUS": str(len(found.gpus)),
+    }
+    return {name: os.environ.get(name, value) for name, value in most.items()}
 
 
 def _for_builder(home: Home, engine: Engine) -> dict[str, str]:

@@ -5,11 +5,14 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import Final
 
 from kaos.pachd.runtimes.container import Limits
 
+# Cores are counted in thousandths: sums of fractions would drift, and whoever asks for all of them wait for ever.
+_MILLI: Final = 1000
 # What one takes who does not say: a core, as if every trial were one thread.
-_USUAL_CORES = 1.0
+_USUAL: Final = 1 * _MILLI
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Slots:
 
     def __init__(self, capacity: Capacity) -> None:
         self.capacity = capacity
-        self._cores = capacity.cores
+        self._all = self._free = _millis(capacity.cores)
         self._memory = capacity.memory
         self._gpus = list(capacity.gpus)
         self._waiting: deque[tuple[Limits, asyncio.Future[Limits]]] = deque()
@@ -64,19 +67,27 @@ class Slots:
     def _serve(self) -> None:
         while self._waiting:
             asked, turn = self._waiting[0]
-            cores = asked.cpu or _USUAL_CORES
+            cores = _cores(asked)
             # One that asks for more than a small machine has by default still runs, alone.
-            fits = cores <= self._cores or self._cores == self.capacity.cores
+            fits = cores <= self._free or self._free == self._all
             if not fits or (asked.memory or 0) > self._memory or len(asked.gpus) > len(self._gpus):
                 return
             self._waiting.popleft()
-            self._cores -= cores
+            self._free -= cores
             self._memory -= asked.memory or 0
             gpus = tuple(self._gpus.pop(0) for _ in asked.gpus)
             turn.set_result(replace(asked, gpus=gpus))
 
     def _give_back(self, given: Limits) -> None:
-        self._cores += given.cpu or _USUAL_CORES
+        self._free += _cores(given)
         self._memory += given.memory or 0
         self._gpus = sorted([*self._gpus, *given.gpus])
         self._serve()
+
+
+def _cores(limits: Limits) -> int:
+    return _USUAL if limits.cpu is None else _millis(limits.cpu)
+
+
+def _millis(cores: float) -> int:
+    return max(1, round(cores * _MILLI))

@@ -6,6 +6,7 @@ from typing import Final
 from kaos.pachd.runtimes.cgroups import Usage
 from kaos.pachd.runtimes.container import Exit, Limits, Output
 from kaos.pachd.runtimes.process import Ended
+from shared.quantities import readable
 
 # Container engines' own: the program could not be started, as against what the program itself may say.
 NOT_STARTED: Final = 125
@@ -14,7 +15,6 @@ _SIGNALLED: Final = 128
 KILLED: Final = _SIGNALLED + signal.SIGKILL
 # What of the last output says why a program could not be started.
 _LAST_BYTES: Final = 500
-_UNITS: Final = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
 
 def exit_of(ended: Ended, usage: Usage, limits: Limits) -> Exit:
@@ -36,19 +36,11 @@ def _reason(code: int, ended: Ended, usage: Usage, limits: Limits) -> str:
     if ended.timed_out:
         return f"timed out after {limits.seconds:g} s"
     if usage.out_of_memory and limits.memory is not None:
-        return f"out of memory: used more than {size(limits.memory)}"
+        return f"out of memory: used more than {readable(limits.memory)}"
     try:
         return f"killed by signal {code - _SIGNALLED} ({signal.Signals(code - _SIGNALLED).name})"
     except ValueError:
         return f"exit code {code}"
-
-
-def size(count: int) -> str:
-    """`512 MiB`: bytes in the largest unit that leaves at least one, with four digits."""
-    for unit, name in _UNITS:
-        if count >= unit:
-            return f"{count / unit:.4g} {name}"
-    return f"{count} B"
 
 
 class LastLine:

@@ -78,3 +78,15 @@ def test_follow_shows_metrics_as_they_change(gateway: Gateway, call: Call, tmp_p
     out = call("train", "deploy", "-d", folder, "-w", "mnist", "--follow").out
     shown = [line.partition("aaaaaa  ")[2] for line in out.splitlines() if "aaaaaa" in line]
     assert shown == ["step 1  accuracy 0.5, loss 0.5", "step 2  loss 0.25"]
+
+
+@pytest.mark.parametrize(
+    "options", [("--cpu", "nan"), ("--cpu", "inf"), ("--cpu", "-1"), ("--cpu", "0"), ("--gpu", "0"), ("--gpu", "-1")]
+)
+def test_what_is_no_amount_is_refused_before_anything_is_packed(
+    gateway: Gateway, call: Call, tmp_path: Path, options: tuple[str, str]
+) -> None:
+    result = call("train", "deploy", "-d", tmp_path, "-w", "mnist", *options)
+    assert result.code == 2
+    assert options[0] in result.err
+    assert not gateway.submissions

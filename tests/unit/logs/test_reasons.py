@@ -4,6 +4,7 @@ import pytest
 
 from functions.logs.reasons import failure, of_trials
 from shared.events import JobFinished, JobOutcome, Stage
+from shared.runs import Options
 from shared.trials import Trial
 
 
@@ -79,3 +80,22 @@ def test_a_model_of_every_trial_is_a_success() -> None:
 def test_a_stopped_job_is_told_apart_from_a_failed_one() -> None:
     told = failure(job("train", "job stopped", "killed"), "")
     assert told.code == "train.killed"
+
+
+def test_too_little_memory_is_told_as_it_was_asked_for_with_what_was_needed() -> None:
+    ended = trial("ab", "failed", reason="out of memory: used more than 512 MiB")
+    ended.peak_bytes = 512 * 2**20
+    told = of_trials([ended], {}, Options(memory="512Mi"))
+    assert told is not None
+    assert (told.code, told.message) == (
+        "train.out-of-memory",
+        "The training used more than --memory 512Mi: its peak was 512 MiB. Give it more, or let it need less.",
+    )
+    of_job = failure(job("train", f"datum ab12 failed: {ended.reason}"), "", Options(memory="512Mi"))
+    assert of_job.message.startswith("The training used more than --memory 512Mi. ")
+
+
+def test_what_a_machine_can_never_give_is_told_apart() -> None:
+    told = failure(job("train", "it can never run: 4 cores are asked for, and this machine gives 2"), "")
+    assert told.code == "train.resources"
+    assert told.message.startswith("It can never run: 4 cores are asked for")

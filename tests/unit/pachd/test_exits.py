@@ -4,8 +4,9 @@ import pytest
 
 from kaos.pachd.runtimes.cgroups import Usage
 from kaos.pachd.runtimes.container import Limits
-from kaos.pachd.runtimes.exits import LastLine, exit_of, size
+from kaos.pachd.runtimes.exits import LastLine, exit_of
 from kaos.pachd.runtimes.process import Ended
+from shared.quantities import readable
 
 GIB = 2**30
 
@@ -48,7 +49,7 @@ def test_the_cost_is_the_cgroups_where_there_is_one() -> None:
     [(512 * 2**20, "512 MiB"), (10**9, "953.7 MiB"), (3 * GIB // 2, "1.5 GiB"), (2**40, "1 TiB"), (100, "100 B")],
 )
 def test_sizes(count: int, text: str) -> None:
-    assert size(count) == text
+    assert readable(count) == text
 
 
 def test_the_last_line_is_found_in_pieces_of_any_size() -> None:
