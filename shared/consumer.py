@@ -18,6 +18,7 @@ from nats.js import JetStreamContext
 from pydantic import ValidationError
 
 from shared.bus import Bus
+from shared.cancellation import raise_if_cancelled
 from shared.errors import Reject, Retry
 from shared.events import CommitFinished, Data, Event, JobStarted, ObjectCreated
 from shared.function import Function
@@ -57,6 +58,7 @@ async def consume(function: Function, bus: Bus, dependencies: Mapping[str, Any],
     async with asyncio.TaskGroup() as handlers:
         try:
             while True:
+                raise_if_cancelled()
                 await free.acquire()
                 message: Msg | None = None
                 try:

@@ -96,16 +96,6 @@ def is_code(error: BaseException, *codes: grpc.StatusCode) -> bool:
     return isinstance(error, grpc.RpcError) and callable(code) and code() in codes
 
 
-def raise_if_cancelled() -> None:
-    """Raises CancelledError where this task is to end: grpc.aio now and then tells that as an RpcError.
-
-    For those who catch an RpcError of a stub to try again.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
-
-
 def is_away(error: BaseException) -> bool:
     """Whether the server did not answer at all; the client turns some of these errors into ConnectionErrors."""
     return isinstance(error, ConnectionError) or is_code(error, grpc.StatusCode.UNAVAILABLE)

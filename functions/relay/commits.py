@@ -9,6 +9,7 @@ from nats.js.kv import KeyValue
 from python_pachyderm.proto.v2.pfs import pfs_pb2
 
 from shared.bus import Bus
+from shared.cancellation import raise_if_cancelled
 from shared.entries import entries
 from shared.events import CommitFinished
 from shared.names import PartKind
@@ -36,11 +37,12 @@ async def relay_commits(workspace: str, repo: PartKind, *, bus: Bus, pachyderm: 
                     key.rpartition(".")[2] async for key, _ in entries(notes, f"{workspace}.{repo}.*", keys_only=True)
                 }
             if info.commit.id in told or not _run_and_bundle(info)[0]:
-                continue
-            if info.HasField("finished"):
+                pass
+            elif info.HasField("finished"):
                 await _tell(workspace, repo, info, bus=bus, notes=notes)
             else:
                 open_commits.create_task(_wait(workspace, repo, info, bus=bus, pachyderm=pachyderm, notes=notes))
+            raise_if_cancelled()
 
 
 async def _wait(workspace: str, repo: PartKind, info: Any, *, bus: Bus, pachyderm: Pachyderm, notes: KeyValue) -> None:

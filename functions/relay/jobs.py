@@ -10,9 +10,10 @@ from python_pachyderm.proto.v2.pfs import pfs_pb2
 from python_pachyderm.proto.v2.pps import pps_pb2
 
 from shared.bus import Bus
+from shared.cancellation import raise_if_cancelled
 from shared.events import JobFinished, JobOutcome, JobStarted
 from shared.jobs import Jobs, OwnedJob
-from shared.pachyderm import Pachyderm, is_code, raise_if_cancelled
+from shared.pachyderm import Pachyderm, is_code
 
 _OUTCOMES: Final[dict[int, JobOutcome]] = {
     pps_pb2.JobState.JOB_SUCCESS: "succeeded",
@@ -88,7 +89,8 @@ async def _inspect(owned: OwnedJob, *, wait: bool, pachyderm: Pachyderm) -> Any 
                 return None
             raise_if_cancelled()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(pachyderm.channel.channel_ready(), timeout=_RETRY_SECONDS)
+                async with asyncio.timeout(_RETRY_SECONDS):
+                    await pachyderm.channel.channel_ready()
             await asyncio.sleep(_RETRY_SECONDS)
 
 

@@ -16,9 +16,10 @@ from nats.errors import Error as NatsError
 from functions.relay.commits import relay_commits
 from functions.relay.jobs import relay_jobs
 from shared.bus import Bus
+from shared.cancellation import raise_if_cancelled
 from shared.jobs import Jobs
 from shared.names import PART_KINDS, PartKind
-from shared.pachyderm import Pachyderm, details, is_code, raise_if_cancelled
+from shared.pachyderm import Pachyderm, details, is_code
 
 # A new workspace is announced on NATS; this is for an announcement that got lost.
 _LOOK_SECONDS: Final = 5.0
@@ -49,7 +50,8 @@ async def run(*, bus: Bus, pachyderm: Pachyderm, jobs: Jobs) -> None:
                                 _keep_relaying(project.name, repo, bus=bus, pachyderm=pachyderm)
                             )
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(announced.wait(), timeout=_LOOK_SECONDS)
+                    async with asyncio.timeout(_LOOK_SECONDS):
+                        await announced.wait()
     finally:
         await subscription.unsubscribe()
 

@@ -14,6 +14,7 @@ from nats.js.errors import NotFoundError
 
 from shared.bucket import Bucket
 from shared.bus import Bus
+from shared.cancellation import raise_if_cancelled
 from shared.consumer import EVENTS_STREAM
 from shared.errors import KaosError, Reject
 from shared.events import ObjectCreated, new_event
@@ -172,4 +173,5 @@ async def _repeat(work: Callable[[], Awaitable[int]], *, first: float, seconds: 
             await work()
         except (KaosError, ClientError, NatsError, TimeoutError) as error:
             log.warning("sweep.failed", error=str(error))
+        raise_if_cancelled()
         await asyncio.sleep(max(seconds, _REST * (time.monotonic() - began)))
