@@ -5,7 +5,7 @@ job does not exist first deletes that transaction: from then on a slower attempt
 run does the same: either its job is there and is stopped, or it never will be.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import grpc
@@ -14,7 +14,7 @@ from python_pachyderm import Client
 from shared.errors import Reject, Retry
 from shared.events import Stage
 from shared.jobs import Jobs, OwnedJob
-from shared.pachyderm import Pachyderm, details, is_code
+from shared.pachyderm import Pachyderm, details, is_code, pipeline_exists
 from shared.runs import FINAL, JobRecord, Run, Runs
 
 
@@ -22,16 +22,17 @@ async def launch(
     run: Run,
     stage: Stage,
     pipeline: str,
-    effects: Callable[[Client], None],
+    heads: Callable[[Client], None],
+    create: Callable[[Client], None],
     *,
     pachyderm: Pachyderm,
     runs: Runs,
     jobs: Jobs,
 ) -> str:
-    """Applies `effects` in one transaction and returns the id of the job it makes in `pipeline`.
+    """Makes a job in `pipeline`, in one transaction, and returns its id; the job made before where there is one.
 
-    Returns the job made before where there is one. `effects` gets a client bound to the transaction, and must move
-    the head of an input of `pipeline`. Raises Retry where another attempt claimed the stage meanwhile, and Reject
+    `heads` moves the head of an input of the pipeline, and `create` makes the pipeline where there is none; both get
+    a client bound to the transaction. Raises Retry where another attempt claimed the stage meanwhile, and Reject
     `run.over` where the run was ended meanwhile (which changes nothing in it any more).
     """
     previous = run.stage(stage).job
@@ -40,7 +41,7 @@ async def launch(
         if exists:
             await jobs.update(run.workspace, previous, _mark_launched)
             return previous
-    transaction = await pachyderm.call(lambda client: str(client.start_transaction().id))
+    transaction, exists = await pachyderm.call(lambda client: _begin(client, run.workspace, pipeline))
 
     def claim(record: Run) -> None:
         if record.state in FINAL:
@@ -55,6 +56,7 @@ async def launch(
         await pachyderm.call(lambda client: client.delete_transaction(transaction))
         raise
     await jobs.claim(OwnedJob(workspace=run.workspace, job=transaction, pipeline=pipeline, stage=stage, runs=(run.id,)))
+    effects = (heads,) if exists else (heads, create)
     await pachyderm.call(lambda client: _finish(client, pachyderm, transaction, effects))
     await jobs.update(run.workspace, transaction, _mark_launched)
     return transaction
@@ -103,8 +105,17 @@ def _stop(client: Client, workspace: str, pipeline: str, job: str, reason: str) 
             raise
 
 
-def _finish(client: Client, pachyderm: Pachyderm, transaction: str, effects: Callable[[Client], None]) -> None:
-    effects(pachyderm.in_transaction(transaction))
+def _begin(client: Client, workspace: str, pipeline: str) -> tuple[str, bool]:
+    """The id of a new transaction, and whether the pipeline is there."""
+    return str(client.start_transaction().id), pipeline_exists(client, workspace, pipeline)
+
+
+def _finish(
+    client: Client, pachyderm: Pachyderm, transaction: str, effects: Sequence[Callable[[Client], None]]
+) -> None:
+    within = pachyderm.in_transaction(transaction)
+    for effect in effects:
+        effect(within)
     client.finish_transaction(transaction)
 
 

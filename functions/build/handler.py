@@ -1,5 +1,7 @@
 """Woken by a finished commit in repo `source`: points `source@build` at it, which makes a job of pipeline `build`."""
 
+from functools import partial
+
 from python_pachyderm import Client
 from python_pachyderm.proto.v2.pps import pps_pb2
 
@@ -9,7 +11,7 @@ from shared.events import CommitFinished, Event
 from shared.function import function
 from shared.jobs import Jobs
 from shared.launch import launch
-from shared.pachyderm import Pachyderm, commit_of, pipeline_exists
+from shared.pachyderm import Pachyderm, commit_of
 from shared.progress import advance
 from shared.runs import FINAL, Runs
 from shared.settings import Settings
@@ -43,17 +45,15 @@ async def build(
     )
     if run.state in FINAL:
         return
-    exists = await pachyderm.call(lambda client: pipeline_exists(client, commit.workspace, PIPELINE))
 
-    def effects(client: Client) -> None:
+    def heads(client: Client) -> None:
         head = commit_of(commit.workspace, "source", commit.commit)
         # A retry builds what the branch may point at already: without a new commit there would be no job.
         again = bool(run.retry_of)
         client.create_branch("source", BRANCH, head, new_commit=again, project_name=commit.workspace)
-        if not exists:
-            _create_pipeline(client, commit.workspace, settings.builder_image)
 
-    await launch(run, "build", PIPELINE, effects, pachyderm=pachyderm, runs=runs, jobs=jobs)
+    create = partial(_create_pipeline, workspace=commit.workspace, image=settings.builder_image)
+    await launch(run, "build", PIPELINE, heads, create, pachyderm=pachyderm, runs=runs, jobs=jobs)
 
 
 def _create_pipeline(client: Client, workspace: str, image: str) -> None:

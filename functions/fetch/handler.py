@@ -1,5 +1,6 @@
 """Woken by a finished commit in repo `manifest`: makes a job of the pipeline that fetches the manifests of its name."""
 
+from functools import partial
 from typing import Final
 
 from python_pachyderm import Client
@@ -12,7 +13,7 @@ from shared.function import function
 from shared.jobs import Jobs
 from shared.launch import launch
 from shared.manifests import fetch_pipeline
-from shared.pachyderm import Pachyderm, commit_of, pipeline_exists
+from shared.pachyderm import Pachyderm, commit_of
 from shared.progress import advance
 from shared.runs import FINAL, Runs
 from shared.settings import Settings
@@ -53,17 +54,15 @@ async def fetch(
         return
     name = commit.bundle.rpartition(":")[0]
     pipeline = fetch_pipeline(name)
-    exists = await pachyderm.call(lambda client: pipeline_exists(client, commit.workspace, pipeline))
 
-    def effects(client: Client) -> None:
+    def heads(client: Client) -> None:
         head = commit_of(commit.workspace, "manifest", commit.commit)
         # A retry fetches what the branch may point at already: without a new commit there would be no job.
         again = bool(run.retry_of)
         client.create_branch("manifest", pipeline, head, new_commit=again, project_name=commit.workspace)
-        if not exists:
-            _create_pipeline(client, commit.workspace, pipeline, name, settings)
 
-    await launch(run, "fetch", pipeline, effects, pachyderm=pachyderm, runs=runs, jobs=jobs)
+    create = partial(_create_pipeline, workspace=commit.workspace, pipeline=pipeline, name=name, settings=settings)
+    await launch(run, "fetch", pipeline, heads, create, pachyderm=pachyderm, runs=runs, jobs=jobs)
 
 
 def _create_pipeline(client: Client, workspace: str, pipeline: str, name: str, settings: Settings) -> None:

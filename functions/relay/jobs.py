@@ -46,17 +46,22 @@ async def relay_jobs(*, bus: Bus, pachyderm: Pachyderm, jobs: Jobs) -> None:
 async def _follow(owned: OwnedJob, *, bus: Bus, pachyderm: Pachyderm, jobs: Jobs) -> None:
     info = await _inspect(owned, wait=False, pachyderm=pachyderm)
     if info is not None and info.state not in _OUTCOMES:
-        await bus.publish(
-            JobStarted(
-                workspace=owned.workspace,
-                stage=owned.stage,
-                pipeline=owned.pipeline,
-                job=owned.job,
-                runs=owned.runs,
-                started=_time(info, "started"),
+        # Waited for while its start is told: many jobs are over by then.
+        ended = asyncio.create_task(_inspect(owned, wait=True, pachyderm=pachyderm))
+        try:
+            await bus.publish(
+                JobStarted(
+                    workspace=owned.workspace,
+                    stage=owned.stage,
+                    pipeline=owned.pipeline,
+                    job=owned.job,
+                    runs=owned.runs,
+                    started=_time(info, "started"),
+                )
             )
-        )
-        info = await _inspect(owned, wait=True, pachyderm=pachyderm)
+            info = await ended
+        finally:
+            ended.cancel()
     await bus.publish(
         JobFinished(
             workspace=owned.workspace,

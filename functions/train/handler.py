@@ -14,7 +14,7 @@ from shared.function import function
 from shared.jobs import Jobs
 from shared.launch import launch
 from shared.names import PartKind
-from shared.pachyderm import Pachyderm, pipeline_exists
+from shared.pachyderm import Pachyderm
 from shared.progress import advance
 from shared.runs import FINAL, Run, Runs
 from shared.runs import Inputs as UsedInputs
@@ -121,16 +121,11 @@ async def _launch(
     pipeline = run.train.pipeline or pipeline_name(
         inputs.digest, run.options, data=inputs.data.repo, again=run.id if run.force else ""
     )
-    exists = await pachyderm.call(lambda client: pipeline_exists(client, run.workspace, pipeline))
-
-    def effects(client: Client) -> None:
-        move_heads(client, run.workspace, pipeline, inputs)
-        if not exists:
-            create_pipeline(client, run.workspace, pipeline, inputs, run.options)
-
+    heads = partial(move_heads, workspace=run.workspace, pipeline=pipeline, inputs=inputs)
+    create = partial(create_pipeline, workspace=run.workspace, pipeline=pipeline, inputs=inputs, options=run.options)
     run = await advance(bus, runs, run.workspace, run.id, "training", note)
     if run.state not in FINAL:
-        await launch(run, "train", pipeline, effects, pachyderm=pachyderm, runs=runs, jobs=jobs)
+        await launch(run, "train", pipeline, heads, create, pachyderm=pachyderm, runs=runs, jobs=jobs)
 
 
 async def _earlier(run: Run, known_by: str, runs: Runs, bus: Bus) -> Run | None:

@@ -75,6 +75,9 @@ class FakePachyderm:
             raise FinishedError
         self.stopped.append(job)
 
+    def inspect_pipeline(self, pipeline: str, *, project_name: str) -> list[object]:
+        return [pipeline, project_name]
+
     def inspect_job(self, job: str, pipeline: str, *, project_name: str) -> list[object]:
         if job not in self.jobs:
             raise NotFoundError
@@ -91,7 +94,8 @@ class Attempt:
     async def launch(self, run: Run | None = None) -> str:
         run = run or await self.runs.get("mnist", "01a")
         pachyderm = cast("Pachyderm", self.pachyderm)
-        return await launch(run, "build", "build", lambda _: None, pachyderm=pachyderm, runs=self.runs, jobs=self.jobs)
+        nothing = (lambda _: None, lambda _: None)
+        return await launch(run, "build", "build", *nothing, pachyderm=pachyderm, runs=self.runs, jobs=self.jobs)
 
     async def kill(self) -> bool:
         """As the gateway does it: the record first."""
