@@ -19,7 +19,7 @@ import structlog
 from shared import bucket, bus, pachyderm, progress, shutdown, telemetry
 from shared.bucket import Bucket
 from shared.bus import Bus
-from shared.consumer import consume, rejection_targets
+from shared.consumer import Ends, consume, rejection_targets
 from shared.errors import KaosError, NotFound, Reject
 from shared.events import Event
 from shared.function import Function
@@ -169,13 +169,18 @@ async def _endless(part: str, work: Coroutine[Any, Any, None]) -> None:
 async def _consume(function: Function, part: str, services: Services) -> None:
     named = services.bus.named(part)
 
-    async def on_reject(event: Event[Any], reason: Reject) -> None:
-        for run_id in rejection_targets(event.data):
+    async def rejected(event: Event[Any], reason: Reject) -> None:
+        for run in rejection_targets(event.data):
             # An object's metadata may name a run that never was: then there is nobody to tell.
             with contextlib.suppress(NotFound):
-                await progress.reject(named, services.runs, event.data.workspace, run_id, reason)
+                await progress.reject(named, services.runs, event.data.workspace, run, reason)
 
-    await consume(function, named, dependencies(function, named, services), on_reject=on_reject)
+    async def given_up(event: Event[Any], error: Exception) -> None:
+        for run in rejection_targets(event.data) if function.vital else ():
+            with contextlib.suppress(NotFound):
+                await progress.give_up(named, services.runs, event.data.workspace, run, error)
+
+    await consume(function, named, dependencies(function, named, services), ends=Ends(rejected, given_up))
 
 
 def dependencies(function: Function, named: Bus, services: Services) -> dict[str, Any]:

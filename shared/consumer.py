@@ -6,7 +6,9 @@ stays -1): a server that gives up does so in silence, whereas a dead letter can 
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -22,6 +24,7 @@ from shared.cancellation import raise_if_cancelled
 from shared.errors import Reject, Retry
 from shared.events import CommitFinished, Data, Event, JobStarted, ObjectCreated
 from shared.function import Function
+from shared.names import inbox_key
 
 EVENTS_STREAM: Final = "kaos-events"
 # ack_wait is 30 s (deploy/nats.toml): two heartbeats may be lost before another process takes the message over.
@@ -38,23 +41,30 @@ _BACKOFF_SECONDS: Final = (0.5, 2.0, 8.0, 20.0)
 # An answer is repeated for as long as a server takes to restart; then ack_wait (30 s) gives the message out anew.
 _TELLS: Final = 20
 _TELL_SECONDS: Final = 0.5
-# A Retry is patience, not failure, but not for ever: at 1 s each this is over an hour.
-_MAX_DELIVERIES: Final = 5_000
+# A Retry is patience, not failure, but not for ever: at 1 s each this is over an hour. It is counted by this process:
+# what another was patient with counts here as attempts, so that what kills every process is given up, too.
+_MAX_RETRIES: Final = 5_000
 
 log = structlog.get_logger()
 
-OnReject = Callable[[Event[Any], Reject], Awaitable[None]]
+
+@dataclass(frozen=True)
+class Ends:
+    """Ends the runs that an event speaks of: its input is refused, or it was given up. Both must be idempotent."""
+
+    rejected: Callable[[Event[Any], Reject], Awaitable[None]]
+    given_up: Callable[[Event[Any], Exception], Awaitable[None]]
 
 
-async def consume(function: Function, bus: Bus, dependencies: Mapping[str, Any], *, on_reject: OnReject) -> None:
+async def consume(function: Function, bus: Bus, dependencies: Mapping[str, Any], *, ends: Ends) -> None:
     """Runs `function` on its events until cancelled, `function.slots` at a time.
 
     Cancelled, it fetches no more and lets the running handlers end, up to a bound; the rest is handed over at once.
-    `on_reject` ends the run that a Reject speaks of; it must be idempotent.
     """
     free = asyncio.Semaphore(function.slots)
     subscription: JetStreamContext.PullSubscription | None = None
     running: set[asyncio.Task[None]] = set()
+    patience: Counter[int] = Counter()
     async with asyncio.TaskGroup() as handlers:
         try:
             while True:
@@ -76,7 +86,7 @@ async def consume(function: Function, bus: Bus, dependencies: Mapping[str, Any],
                 finally:
                     if message is None:
                         free.release()
-                task = handlers.create_task(_handle(function, bus, message, dependencies, on_reject))
+                task = handlers.create_task(_handle(function, bus, message, dependencies, ends=ends, patience=patience))
                 running.add(task)
                 task.add_done_callback(running.discard)
                 task.add_done_callback(lambda _: free.release())
@@ -94,9 +104,17 @@ async def _wind_up(subscription: JetStreamContext.PullSubscription | None, runni
 
 
 async def _handle(
-    function: Function, bus: Bus, message: Msg, dependencies: Mapping[str, Any], on_reject: OnReject
+    function: Function,
+    bus: Bus,
+    message: Msg,
+    dependencies: Mapping[str, Any],
+    *,
+    ends: Ends,
+    patience: Counter[int],
 ) -> None:
-    attempt = message.metadata.num_delivered
+    sequence = message.metadata.sequence.stream
+    attempt = message.metadata.num_delivered - patience[sequence]
+    event: Event[Any] | None = None
     logger = log.bind(function=function.name, subject=message.subject, attempt=attempt)
     heart = asyncio.create_task(_beat(message))
     try:
@@ -105,8 +123,9 @@ async def _handle(
             await function(event, **dependencies)
         except Reject as rejection:
             logger.info("event.rejected", code=rejection.code, message=rejection.message)
-            await on_reject(event, rejection)
+            await ends.rejected(event, rejection)
         await _until_heard(message.ack_sync)
+        del patience[sequence]
         logger.debug("event.handled")
     except asyncio.CancelledError:
         # This process ends: another takes the message now, and not only when ack_wait is over.
@@ -114,18 +133,19 @@ async def _handle(
             await message.nak(delay=_HANDOVER_SECONDS)
         raise
     except Retry as retry:
-        if attempt >= _MAX_DELIVERIES:
-            await _dead_letter(bus, message, retry)
+        if patience[sequence] >= _MAX_RETRIES:
+            await _give_up(bus, message, event, retry, ends)
         else:
+            patience[sequence] += 1
             await _until_heard(partial(message.nak, delay=retry.after.total_seconds()))
     except ValidationError as error:
         # Nobody can ever read it: repeating does not help.
         logger.error("event.malformed", error=str(error))  # noqa: TRY400  # the message is the whole story
-        await _dead_letter(bus, message, error)
+        await _give_up(bus, message, None, error, ends)
     except Exception as error:
         logger.exception("event.failed")
         if attempt >= _ATTEMPTS:
-            await _dead_letter(bus, message, error)
+            await _give_up(bus, message, event, error, ends)
         else:
             delay = _BACKOFF_SECONDS[min(attempt, len(_BACKOFF_SECONDS)) - 1]
             await _until_heard(partial(message.nak, delay=delay))
@@ -152,8 +172,8 @@ async def _beat(message: Msg) -> None:
             await message.in_progress()
 
 
-async def _dead_letter(bus: Bus, message: Msg, error: Exception) -> None:
-    """Keeps the message where a person can find it, then removes it from the queue. In this order."""
+async def _give_up(bus: Bus, message: Msg, event: Event[Any] | None, error: Exception, ends: Ends) -> None:
+    """Ends the runs that the event is about, and keeps the message where a person can find it. Last, removes it."""
     metadata = message.metadata
     headers = {
         "Nats-Msg-Id": f"{metadata.consumer}/{metadata.sequence.stream}",
@@ -162,6 +182,8 @@ async def _dead_letter(bus: Bus, message: Msg, error: Exception) -> None:
     }
 
     async def keep() -> None:
+        if event is not None:
+            await ends.given_up(event, error)
         await bus.stream.publish(f"kaos-dead.{metadata.consumer}", message.data, headers=headers)
         await message.term()
 
@@ -172,10 +194,19 @@ def rejection_targets(data: Data) -> tuple[str, ...]:
     """The runs that a rejected event speaks of; empty where it names none."""
     match data:
         case ObjectCreated():
-            return (data.metadata["kaos-run"],) if "kaos-run" in data.metadata else ()
+            named = _run_of_key(data.key) or data.metadata.get("kaos-run", "")
+            return (named,) if named else ()
         case CommitFinished():
             return (data.run,)
         case JobStarted():
             return data.runs
         case _:
             return ()
+
+
+def _run_of_key(key: str) -> str:
+    """The run under which an object lies; empty where it lies under none."""
+    try:
+        return inbox_key(key).run
+    except Reject:
+        return ""

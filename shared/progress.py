@@ -57,3 +57,16 @@ async def reject(bus: Bus, runs: Runs, workspace: str, run: str, reason: Reject)
         record.error = Failure(code=reason.code, message=reason.message)
 
     return await advance(bus, runs, workspace, run, "rejected", explain)
+
+
+async def give_up(bus: Bus, runs: Runs, workspace: str, run: str, error: Exception) -> Run:
+    """Ends a run that kaos itself can't go on with, whoever's fault that is: a run that hangs tells nobody anything."""
+    sentence = (
+        f"kaos could not go on with this run, and gave up after several attempts ({type(error).__name__}: {error}). "
+        "`kaos train retry` tries again; the log of kaos.serve tells more."
+    )
+
+    def explain(record: Run) -> None:
+        record.error = Failure(code="internal.given-up", message=sentence)
+
+    return await advance(bus, runs, workspace, run, "failed", explain)

@@ -40,9 +40,8 @@ class _Heard:
         """Takes in what a trial reports; of its reports, the last is kept, with the step that is known by then."""
         self.metrics.setdefault(report.trial, Metrics(len(self.metrics))).add(report.metrics)
         earlier = self.reports.get(report.trial)
-        if earlier is not None and report.step is None:
-            report = report.model_copy(update={"step": earlier.step})
-        self.reports[report.trial] = report
+        step = earlier.step if earlier is not None and report.step is None else report.step
+        self.reports[report.trial] = report.model_copy(update={"metrics": {}, "step": step})
 
     def of_job(self) -> str:
         """The last words of all."""
@@ -50,7 +49,7 @@ class _Heard:
 
 
 # A follower stays as long as its job, and costs an open stream while it waits.
-@function(wakes_on=JobStarted, consumer="logs-follow", slots=128)
+@function(wakes_on=JobStarted, consumer="logs-follow", slots=128, vital=False)
 async def follow(event: Event[JobStarted], *, pachyderm: Pachyderm, runs: Runs, bus: Bus) -> None:
     """Publishes the job's lines as they come, and what trials report.
 

@@ -10,7 +10,7 @@ import pytest
 
 from shared import consumer as consumer_module
 from shared.bus import Bus
-from shared.consumer import consume
+from shared.consumer import Ends, consume
 from shared.errors import Reject, Retry
 from shared.events import CommitFinished, Event
 from shared.function import Function
@@ -27,6 +27,7 @@ class Deliveries:
         self.script = list(script)
         self.events: list[Event[Any]] = []
         self.rejected: list[Reject] = []
+        self.given_up: list[Exception] = []
         self.changed = asyncio.Condition()
 
     async def handle(self, event: Event[CommitFinished]) -> None:
@@ -37,6 +38,9 @@ class Deliveries:
 
     async def reject(self, _: Event[Any], rejection: Reject) -> None:
         await self._record(self.rejected, rejection)
+
+    async def give_up(self, _: Event[Any], error: Exception) -> None:
+        await self._record(self.given_up, error)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with self.changed:
@@ -51,7 +55,7 @@ class Deliveries:
 @asynccontextmanager
 async def consuming(bus: Bus, deliveries: Deliveries, slots: int = 2) -> AsyncIterator[None]:
     function = Function("build", "build", CommitFinished, deliveries.handle, slots)
-    task = asyncio.create_task(consume(function, bus, {}, on_reject=deliveries.reject))
+    task = asyncio.create_task(consume(function, bus, {}, ends=Ends(deliveries.reject, deliveries.give_up)))
     try:
         yield
     finally:
@@ -98,6 +102,17 @@ async def test_a_retry_comes_again_and_is_not_an_attempt(bus: Bus) -> None:
         assert await settled(bus)
 
 
+async def test_patience_uses_up_no_attempt(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumer_module, "_BACKOFF_SECONDS", (0.005,) * 4)
+    patience = [Retry("not yet", after=timedelta(milliseconds=5)) for _ in range(8)]
+    deliveries = Deliveries(*patience, *[ValueError("broken")] * 4)
+    async with consuming(bus, deliveries):
+        await bus.publish(COMMIT)
+        await deliveries.until(lambda: len(deliveries.events) == 13)
+        assert await settled(bus)
+    assert deliveries.given_up == []
+
+
 async def test_a_rejection_is_told_and_never_repeated(bus: Bus) -> None:
     deliveries = Deliveries(Reject("bundle.empty", "The bundle is empty."))
     async with consuming(bus, deliveries):
@@ -121,6 +136,7 @@ async def test_a_poison_event_becomes_one_dead_letter_and_the_queue_moves_on(
     dead = await bus.stream.get_last_msg("kaos-dead", "kaos-dead.build")
     assert dead.headers is not None
     assert dead.headers["Kaos-Error"] == "ValueError: broken"
+    assert [str(error) for error in deliveries.given_up] == ["broken"]
     assert (await bus.stream.stream_info("kaos-dead")).state.messages == 1
 
 

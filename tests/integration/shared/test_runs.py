@@ -8,7 +8,7 @@ import pytest
 from shared.bus import Bus
 from shared.errors import NotFound, Reject
 from shared.jobs import OwnedJob
-from shared.progress import advance, reject
+from shared.progress import advance, give_up, reject
 from shared.runs import Run
 
 
@@ -81,3 +81,11 @@ async def test_a_job_is_claimed_by_several_runs_and_watched(bus: Bus) -> None:
     assert (await asyncio.wait_for(anext(watch), timeout=5)).launched
     await watch.aclose()
     assert await jobs.get("mnist", "unknown") is None
+
+
+async def test_a_run_that_kaos_gave_up_ends_failed_and_says_why(bus: Bus) -> None:
+    runs = await bus.runs()
+    await runs.create(new_run())
+    ended = await give_up(bus, runs, "mnist", "01a", ValueError("broken"))
+    assert (ended.state, ended.error.code if ended.error else "") == ("failed", "internal.given-up")
+    assert "ValueError: broken" in (ended.error.message if ended.error else "")
