@@ -106,14 +106,14 @@ class Live:
         self._news.set()
 
     async def _tell(self) -> None:
-        reports, changed = [*self._reports], self._changed
+        reports, changed, trials = [*self._reports], self._changed, [*self._trials]
         self._reports, self._changed = deque(), set()
         try:
             if await self._is_told():
                 return
             await self._publish(reports if len(reports) <= _EVENTS else newest(reports))
             if changed:
-                await self._record(changed)
+                await self._record(trials, changed)
         except (NatsError, TimeoutError, Conflict) as error:
             log.warning("metrics.not-told", job=self._job.job, error=repr(error))
             self._reports.extendleft(reversed(reports))
@@ -136,8 +136,8 @@ class Live:
                 await self._bus.publish(event_of(report, self._job, run))
             trial.told = report.seq
 
-    async def _record(self, changed: set[int]) -> None:
-        store, trials = await self._bus.trials(), [*self._trials]
+    async def _record(self, trials: list[Trial], changed: set[int]) -> None:
+        store = await self._bus.trials()
 
         def count(record: Run) -> None:
             if record.trials_live or not record.trial_count:  # else it has those of the job's end

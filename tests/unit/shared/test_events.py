@@ -8,15 +8,34 @@ from cloudevents.core.v1.event import CloudEvent
 from pydantic import ValidationError
 
 from shared.consumer import rejection_targets
-from shared.events import CommitFinished, Data, Event, JobFinished, LogLine, ObjectCreated, RunChanged, new_event
+from shared.events import (
+    CommitFinished,
+    Data,
+    Event,
+    JobFinished,
+    LogLine,
+    MetricsReported,
+    ObjectCreated,
+    RunChanged,
+    new_event,
+)
 
 WHEN = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 COMMIT = CommitFinished(workspace="mnist", repo="source", commit="c" * 32, run="01j", bundle="mnist:e23a2f1")
 JOB = JobFinished(workspace="mnist", stage="train", pipeline="train-a", job="j" * 32, runs=("01j",), outcome="failed")
 LINE = LogLine(workspace="mnist", run="01j", stage="train", job="j", seq=3, time=WHEN, text="\x1b[31mä\x00")
+METRICS = MetricsReported(
+    workspace="mnist",
+    run="01j",
+    job="j",
+    trial="cebf65",
+    seq=3,
+    time=WHEN,
+    metrics={"loss": 0.5, "n": 3, "note": "nan"},
+)
 OBJECT = ObjectCreated(workspace="mnist", bucket="kaos-inbox", key="mnist/source/a b+c.zip", size=1, etag="e")
 RUN = RunChanged(workspace="mnist", run="01j", state="succeeded", models=("a_b:c",))
-ALL = (COMMIT, JOB, LINE, OBJECT, RUN)
+ALL = (COMMIT, JOB, LINE, METRICS, OBJECT, RUN)
 
 
 @pytest.mark.parametrize("data", ALL, ids=lambda data: data.type)
@@ -47,6 +66,8 @@ def test_different_things_have_different_ids() -> None:
         OBJECT.model_copy(update={"etag": "f"}),
         RUN.model_copy(update={"state": "failed"}),
         LINE.model_copy(update={"seq": 4}),
+        METRICS.model_copy(update={"seq": 4}),
+        METRICS.model_copy(update={"run": "01k"}),
         JOB.model_copy(update={"runs": ("01k",)}),
     ]
     assert len({new_event(data, source="test").id for data in others}) == len(others)
