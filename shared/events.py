@@ -134,6 +134,7 @@ class MetricsReported(Data):
     """A training has reported metrics of a trial. `seq` counts its reports from 0 within (job, trial).
 
     Where reports come faster than they are told, `metrics` has the newest value of each since the one told before.
+    What a follower who is behind still tells at a job's end may come after the last one: `seq` says which is newer.
     """
 
     type: ClassVar[str] = "kaos.metrics.reported"

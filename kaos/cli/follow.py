@@ -139,6 +139,7 @@ class _Stages:
         self._begun: dict[str, str] = {}
         self._finished: set[str] = set()
         self._metrics: dict[str, dict[str, float | str]] = {}
+        self._reports: dict[str, int] = {}
 
     def told(self, event: Event) -> Iterator[str]:
         """The lines for one event: none, where it says nothing new."""
@@ -161,7 +162,10 @@ class _Stages:
                 return
 
     def _changed(self, data: dict[str, Any]) -> Iterator[str]:
-        """The metrics of a trial that are not as they were told before."""
+        """The metrics of a trial that are not as they were told before; nothing of what comes late."""
+        if data["seq"] < self._reports.get(data["trial"], -1):
+            return
+        self._reports[data["trial"]] = data["seq"]
         known = self._metrics.setdefault(data["trial"], {})
         changed = {name: value for name, value in data["metrics"].items() if known.get(name) != value}
         known |= changed

@@ -73,7 +73,8 @@ def test_follow_shows_metrics_as_they_change(gateway: Gateway, call: Call, tmp_p
         reported(1, step=1, loss=0.5, accuracy=0.5),
         reported(2, step=2, loss=0.25, accuracy=0.5),
         reported(3, step=3, loss=0.25, accuracy=0.5),
-        event(4, "run.changed", run=run_id(1), state="succeeded"),
+        reported(4, step=1, loss=0.5) | {"data": reported(1, step=1, loss=0.5)["data"]},
+        event(5, "run.changed", run=run_id(1), state="succeeded"),
     ]
     out = call("train", "deploy", "-d", folder, "-w", "mnist", "--follow").out
     shown = [line.partition("aaaaaa  ")[2] for line in out.splitlines() if "aaaaaa" in line]
