@@ -30,6 +30,8 @@ def handle_errors(app: FastAPI) -> None:
     app.add_exception_handler(NatsError, _nats)
     app.add_exception_handler(TimeoutError, _nats)
     app.add_exception_handler(grpc.RpcError, _pachyderm)
+    # What python-pachyderm makes of an RpcError where nobody listens.
+    app.add_exception_handler(ConnectionError, _pachyderm)
     app.add_exception_handler(ClientError, _store)
     app.add_exception_handler(Exception, _unknown)
 

@@ -1,9 +1,10 @@
 """The gateway's HTTP API as a typed client: a method a route, and errors as the sentences that the gateway sends."""
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any, Final, cast
 from urllib.parse import quote, urlencode
 
@@ -16,6 +17,11 @@ _NOT_FOUND: Final = 404
 _CONFLICT: Final = 409
 _SERVER_ERROR: Final = 500
 _ERROR: Final = 400
+_UNAVAILABLE: Final = 503
+# What changes nothing when it is asked twice.
+_REPEATABLE: Final = frozenset({"GET", "PUT"})
+# A server of the stack is back within these seconds.
+_PAUSES: Final = (0.3, 0.7, 2.0)
 # An error is a sentence; what is longer is not the gateway's.
 _ERROR_MAX_BYTES: Final = 1 << 16
 _BLOCK_BYTES: Final = 1 << 16
@@ -134,7 +140,7 @@ class Client:
         self, method: str, path: str, body: bytes | None = None, *, waits: bool = False
     ) -> Iterator[HTTPResponse]:
         headers = {**self._headers, **({"Content-Type": "application/json"} if body else {})}
-        connection, response = web.send(self._endpoint, method, path, headers, body)
+        connection, response = self._sent(method, path, headers, body)
         try:
             if response.status >= _ERROR:
                 raise _error(response)
@@ -148,6 +154,18 @@ class Client:
         finally:
             response.close()
             connection.close()
+
+    def _sent(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None
+    ) -> tuple[HTTPConnection, HTTPResponse]:
+        """Sends it; again, where a server behind the gateway is just restarting and asking twice is harmless."""
+        for pause in _PAUSES if method in _REPEATABLE else ():
+            connection, response = web.send(self._endpoint, method, path, headers, body)
+            if response.status != _UNAVAILABLE:
+                return connection, response
+            connection.close()
+            time.sleep(pause)
+        return web.send(self._endpoint, method, path, headers, body)
 
 
 def _error(response: HTTPResponse) -> KaosError:

@@ -88,6 +88,7 @@ class Gateway:
     plans: list[dict[str, Any]] = field(default_factory=list)
     part_size: int = 0
     refusals: list[tuple[int, str]] = field(default_factory=list)
+    restarting: int = 0  # requests that are still answered with 503
     break_off: Counter[str] = field(default_factory=Counter)
     submissions: list[dict[str, Any]] = field(default_factory=list)
     stored: dict[str, bytes] = field(default_factory=dict)
@@ -151,6 +152,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._store(unquote(url.path.removeprefix("/store/")), parse_qs(url.query), body)
         elif self.headers.get("Authorization") != f"Bearer {TOKEN}":
             self._error(401, "auth.token", "The token is missing or wrong.")
+        elif self.gateway.restarting:
+            self.gateway.restarting -= 1
+            self._error(503, "pachyderm.unreachable", "Pachyderm does not answer.")
         else:
             self._route(unquote(url.path), {name: values[0] for name, values in parse_qs(url.query).items()}, body)
 

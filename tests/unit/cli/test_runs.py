@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
+from kaos.cli import client as client_module
 from tests.unit.cli.conftest import Call
 from tests.unit.cli.gateway import Gateway, job, line, record, run_id, trial
 
@@ -237,3 +238,13 @@ def test_no_lines_because_the_build_failed_is_said(three: Gateway, call: Call) -
 
     assert result.out == ""
     assert f"kaos train build-logs -r {run_id(2)}" in result.err
+
+
+def test_a_stack_that_just_restarts_is_asked_again(
+    gateway: Gateway, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "_PAUSES", (0.0, 0.0, 0.0))
+    gateway.restarting = 3
+    assert call("workspace", "create", "-n", "mnist").code == 0
+    gateway.restarting = 4
+    assert call("workspace", "create", "-n", "mnist").code == 3
