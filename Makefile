@@ -25,7 +25,7 @@ lint: .venv/.ready  ## style, types, layers
 	.venv/bin/lint-imports
 
 test: .venv/.ready sandbox  ## everything that can fail, against real servers on free ports
-	.venv/bin/pytest
+	.venv/bin/pytest -n 3 --dist loadfile # mostly, tests wait for servers: three keep two cores busy
 
 bench: .venv/.ready sandbox  ## what kaos adds to the bare script, measured in one run with it
 	.venv/bin/python -m bench
