@@ -9,14 +9,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
-from nats.js.errors import KeyDeletedError, KeyNotFoundError, KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.entries import entries
-from shared.errors import Conflict, NotFound
+from shared.errors import NotFound
 from shared.events import RunState, Stage
 from shared.names import PartKind
+from shared.records import Records
 
 ORDER: Final[dict[RunState, int]] = {
     "received": 0,
@@ -30,8 +30,6 @@ ORDER: Final[dict[RunState, int]] = {
     "rejected": 5,
 }
 FINAL: Final[frozenset[RunState]] = frozenset({"succeeded", "failed", "killed", "rejected"})
-# Writers of one record are the few functions of one run: more losses in a row than this is a bug, not contention.
-_ATTEMPTS: Final = 20
 
 
 class _Record(BaseModel):
@@ -149,38 +147,28 @@ class Runs:
 
     def __init__(self, bucket: KeyValue) -> None:
         self._bucket = bucket
+        self._records = Records(bucket, Run)
 
     async def get(self, workspace: str, run: str) -> Run:
         """Raises NotFound `run.unknown`."""
-        return (await self._entry(workspace, run))[0]
+        found = await self._records.get(_key(workspace, run))
+        if found is None:
+            raise _unknown(workspace, run)
+        return found
 
     async def create(self, run: Run) -> bool:
         """Writes a new record; False where one of that id exists."""
-        try:
-            await self._bucket.create(_key(run.workspace, run.id), run.model_dump_json().encode())
-        except KeyWrongLastSequenceError:
-            return False
-        return True
+        return await self._records.create(_key(run.workspace, run.id), run)
 
     async def update(self, workspace: str, run: str, change: Callable[[Run], object]) -> Run:
-        """Applies `change` (which mutates the record in place) by compare-and-set; repeats it when it loses.
+        """Applies `change` (which mutates the record in place) by compare-and-set; see Records.update.
 
-        `change` must be cheap and repeatable. Nothing is written where it changes nothing. Raises NotFound, or
-        Conflict `run.contended` after 20 losses in a row.
+        Raises NotFound `run.unknown`, or Conflict.
         """
-        for _ in range(_ATTEMPTS):
-            record, revision = await self._entry(workspace, run)
-            before = record.model_dump_json()
-            change(record)
-            after = record.model_dump_json()
-            if after == before:
-                return record
-            try:
-                await self._bucket.update(_key(workspace, run), after.encode(), last=revision)
-            except KeyWrongLastSequenceError:
-                continue
-            return record
-        raise Conflict("run.contended", f"Run {run} of workspace {workspace} is being changed by too many at once.")
+        found = await self._records.update(_key(workspace, run), change)
+        if found is None:
+            raise _unknown(workspace, run)
+        return found
 
     async def list(self, workspace: str) -> list[Run]:
         """All runs of a workspace, newest first (ids are ULIDs, which sort by time)."""
@@ -194,14 +182,9 @@ class Runs:
         runs = [Run.model_validate_json(value) async for _, value in entries(self._bucket, keys) if value]
         return sorted(runs, key=lambda run: run.id, reverse=True)
 
-    async def _entry(self, workspace: str, run: str) -> tuple[Run, int]:
-        try:
-            entry = await self._bucket.get(_key(workspace, run))
-        except (KeyNotFoundError, KeyDeletedError):
-            entry = None
-        if entry is None or not entry.value:
-            raise NotFound("run.unknown", f"Workspace {workspace} has no run {run}: `kaos train list` shows them.")
-        return Run.model_validate_json(entry.value), entry.revision or 0
+
+def _unknown(workspace: str, run: str) -> NotFound:
+    return NotFound("run.unknown", f"Workspace {workspace} has no run {run}: `kaos train list` shows them.")
 
 
 def _key(workspace: str, name: str) -> str:

@@ -3,16 +3,13 @@
 import hashlib
 import json
 from collections.abc import Callable
-from typing import Final
 
-from nats.js.errors import KeyDeletedError, KeyNotFoundError, KeyWrongLastSequenceError
+from nats.js.errors import KeyDeletedError, KeyNotFoundError
 from nats.js.kv import KeyValue
+from pydantic import BaseModel
 
-from shared.errors import Conflict
+from shared.records import Records
 from shared.runs import Options
-
-# As for run records: more losses in a row than this is a bug, not contention.
-_ATTEMPTS: Final = 20
 
 
 def fingerprint(contents: tuple[str, ...], options: Options) -> str:
@@ -43,18 +40,25 @@ class Trained:
         await self._bucket.put(f"{workspace}.{known_by}", run.encode())
 
 
+class _Waiters(BaseModel):
+    """The ids of the runs of one workspace."""
+
+    runs: frozenset[str] = frozenset()
+
+
 class Waiting:
-    """The runs that wait for an input, in KV bucket `kaos-waiting`: under each workspace the ids of its own, as JSON.
+    """The runs that wait for an input, in KV bucket `kaos-waiting`: under each workspace the ids of its own.
 
     One key, so that a new input costs one read: nearly always, nobody waits.
     """
 
     def __init__(self, bucket: KeyValue) -> None:
-        self._bucket = bucket
+        self._records = Records(bucket, _Waiters)
 
     async def add(self, workspace: str, run: str) -> None:
         """Notes one; before it looks for the last time whether it need wait. Raises Conflict."""
-        await self._change(workspace, lambda runs: runs | {run})
+        if not await self._records.create(workspace, _Waiters(runs=frozenset({run}))):
+            await self._change(workspace, lambda runs: runs | {run})
 
     async def remove(self, workspace: str, run: str) -> None:
         """Forgets one that waits no more. Raises Conflict."""
@@ -62,24 +66,11 @@ class Waiting:
 
     async def of(self, workspace: str) -> list[str]:
         """The runs of a workspace that may wait, oldest first."""
-        return sorted((await self._read(workspace))[0])
-
-    async def _read(self, workspace: str) -> tuple[frozenset[str], int]:
-        """The runs, and the revision that a change replaces: 0 where there is none."""
-        try:
-            entry = await self._bucket.get(workspace)
-        except KeyNotFoundError:
-            return frozenset(), 0
-        return frozenset(json.loads(entry.value or b"[]")), entry.revision or 0
+        found = await self._records.get(workspace)
+        return sorted(found.runs) if found else []
 
     async def _change(self, workspace: str, change: Callable[[frozenset[str]], frozenset[str]]) -> None:
-        for _ in range(_ATTEMPTS):
-            runs, revision = await self._read(workspace)
-            if change(runs) == runs:
-                return
-            try:
-                await self._bucket.update(workspace, json.dumps(sorted(change(runs))).encode(), last=revision)
-            except KeyWrongLastSequenceError:
-                continue
-            return
-        raise Conflict("waiting.contended", f"Too many runs of workspace {workspace} begin to wait at once.")
+        def apply(waiters: _Waiters) -> None:
+            waiters.runs = change(waiters.runs)
+
+        await self._records.update(workspace, apply)
