@@ -5,8 +5,8 @@ import json
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -55,21 +55,28 @@ class Work:
         return files_of(self.datum)
 
 
-async def do(work: Work, limits: Limits, log: JobLog, shop: Workshop) -> Done:
-    """Runs user code until it succeeds or has been tried `datum_tries` times; then `err_cmd`, which may recover it."""
+# Waits for room on the machine, and holds it: see Slots.take.
+Turn = Callable[[], AbstractAsyncContextManager[Limits]]
+
+
+async def do(work: Work, turn: Turn, log: JobLog, shop: Workshop) -> Done:
+    """Runs user code until it succeeds or has been tried `datum_tries` times; then `err_cmd`, which may recover it.
+
+    `turn` is taken while user code runs, and not for what is done before and afterwards.
+    """
     inputs = await shop.database.read(
         lambda connection: tuple((_place(file), shop.checkouts.path(connection, file.node)) for file in work.files)
     )
     transform, done = work.spec.transform, Done("failed", 0, reason="it was not tried")
     program = _Program(tuple(transform.cmd), _lines(transform.stdin))
     for number in range(work.spec.datum_tries):
-        done, ended = await _attempt(work, number, program, inputs, limits, log, shop)
+        done, ended = await _attempt(work, number, program, inputs, turn, log, shop)
         log.say(work.datum["id"], _told(done, ended))
         if done.state == "success":
             return done
     if transform.err_cmd:
         program = _Program(tuple(transform.err_cmd), _lines(transform.err_stdin))
-        handled, _ = await _attempt(work, work.spec.datum_tries, program, inputs, limits, log, shop)
+        handled, _ = await _attempt(work, work.spec.datum_tries, program, inputs, turn, log, shop)
         if handled.state == "success":
             return Done("recovered", done.nanoseconds, reason=done.reason)
     return done
@@ -88,7 +95,7 @@ async def _attempt(  # noqa: PLR0917  # they are the attempt
     number: int,
     program: _Program,
     inputs: tuple[tuple[str, Path], ...],
-    limits: Limits,
+    turn: Turn,
     log: JobLog,
     shop: Workshop,
 ) -> tuple[Done, Exit]:
@@ -105,15 +112,15 @@ async def _attempt(  # noqa: PLR0917  # they are the attempt
         stdin=program.stdin,
         env=_environment(work),
         workdir=work.spec.transform.working_dir,
-        limits=limits,
     )
     said = log.of(work.datum["id"])
-    started = time.monotonic_ns()
     try:
-        async with _watched(out, partial(log.say, work.datum["id"])):
-            ended = await shop.runtime.run(container, said.feed)
+        async with turn() as limits, _watched(out, partial(log.say, work.datum["id"])):
+            started = time.monotonic_ns()
+            ended = await shop.runtime.run(replace(container, limits=limits), said.feed)
+            nanoseconds = time.monotonic_ns() - started
         said.end()
-        return await _judged(ended, time.monotonic_ns() - started, container, work, shop), ended
+        return await _judged(ended, nanoseconds, container, work, shop), ended
     except LookupError as error:
         return Done("failed", 0, reason=str(error)), Exit(_NOT_STARTED, str(error))
     finally:

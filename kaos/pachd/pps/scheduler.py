@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final
 
@@ -12,12 +13,13 @@ from python_pachyderm.proto.v2.pps import pps_pb2
 from kaos.pachd.errors import StatusError
 from kaos.pachd.pfs.names import Row
 from kaos.pachd.pps import jobs, progress
-from kaos.pachd.pps.attempts import Work, Workshop, do
+from kaos.pachd.pps.attempts import Turn, Work, Workshop, do
 from kaos.pachd.pps.datums import find_datum
 from kaos.pachd.pps.logs import JobLog, JobLogs
 from kaos.pachd.pps.progress import Begun, Waits
 from kaos.pachd.pps.slots import Slots
 from kaos.pachd.pps.specs import limits_of
+from kaos.pachd.runtimes.container import Limits
 
 log = logging.getLogger(__name__)
 
@@ -129,9 +131,17 @@ class Scheduler:
         if never := slots.why_never(limits_of(spec)):
             await self._shop.database.write(lambda txn: progress.fail(txn, job["id"], f"it can never run: {never}"))
             return
+        at_once = asyncio.Semaphore(spec.parallelism_spec.constant)
+
+        @asynccontextmanager
+        async def turn() -> AsyncIterator[Limits]:
+            async with at_once, slots.take(limits_of(spec)) as given:
+                yield given
+
         left = iter(begun.todo)
-        wide = min(spec.parallelism_spec.constant, len(begun.todo))
-        workers = [asyncio.create_task(self._work(job, spec, left, slots, written)) for _ in range(wide)]
+        # While user code of one datum runs, the one before is taken in and the next is laid out.
+        wide = min(2 * spec.parallelism_spec.constant, len(begun.todo))
+        workers = [asyncio.create_task(self._work(job, spec, left, turn, written)) for _ in range(wide)]
         try:
             while workers:
                 done, pending = await asyncio.wait(workers, return_when=asyncio.FIRST_COMPLETED)
@@ -143,7 +153,7 @@ class Scheduler:
                 task.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
 
-    async def _work(self, job: Row, spec: Any, left: Iterator[int], slots: Slots, written: JobLog) -> bool:
+    async def _work(self, job: Row, spec: Any, left: Iterator[int], turn: Turn, written: JobLog) -> bool:
         """Does one datum after the other until none is left; True where the job is over."""
         database = self._shop.database
         for number in left:
@@ -151,8 +161,7 @@ class Scheduler:
             if datum is None:
                 return True
             work = Work(job, spec, datum, job["commit_set"])
-            async with slots.take(limits_of(spec)) as limits:
-                done = await do(work, limits, written, self._shop)
+            done = await do(work, turn, written, self._shop)
             if await database.write(partial(progress.record, rowid=job["id"], number=number, done=done)):
                 return True
         return False
