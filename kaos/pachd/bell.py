@@ -1,8 +1,13 @@
-"""Wakes those who wait for the state to change: for any change, or only for those to commits of one repo."""
+"""Wakes those who wait for the state to change: for any change, or only for those to one thing."""
 
 import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Final
+
+# What a change is about: ("repo", rowid) for its commits, ("commit", rowid) for its end, or EVERY_JOB.
+Thing = tuple[str, int]
+EVERY_JOB: Final[Thing] = ("jobs", 0)
 
 
 class Bell:
@@ -11,15 +16,15 @@ class Bell:
     def __init__(self) -> None:
         self._version = 0
         self._changed = asyncio.Event()
-        self._listeners: dict[int, set[asyncio.Event]] = {}
+        self._listeners: dict[Thing, set[asyncio.Event]] = {}
 
-    def ring(self, repos: Iterable[int]) -> None:
-        """Tells of a write that changed commits of these repos (rowids)."""
+    def ring(self, things: Iterable[Thing]) -> None:
+        """Tells of a write that changed these."""
         self._version += 1
         rung, self._changed = self._changed, asyncio.Event()
         rung.set()
-        for repo in repos:
-            for listener in self._listeners.get(repo, ()):
+        for thing in things:
+            for listener in self._listeners.get(thing, ()):
                 listener.set()
 
     def version(self) -> int:
@@ -33,15 +38,15 @@ class Bell:
         return self._version
 
     @contextmanager
-    def listen(self, *repos: int) -> Iterator[asyncio.Event]:
-        """An event that is set whenever commits of these repos change: clear it, read, then wait for it."""
+    def listen(self, *things: Thing) -> Iterator[asyncio.Event]:
+        """An event that is set whenever one of these changes: clear it, read, then wait for it."""
         listener = asyncio.Event()
-        for repo in repos:
-            self._listeners.setdefault(repo, set()).add(listener)
+        for thing in things:
+            self._listeners.setdefault(thing, set()).add(listener)
         try:
             yield listener
         finally:
-            for repo in repos:
-                self._listeners[repo].discard(listener)
-                if not self._listeners[repo]:
-                    del self._listeners[repo]
+            for thing in things:
+                self._listeners[thing].discard(listener)
+                if not self._listeners[thing]:
+                    del self._listeners[thing]

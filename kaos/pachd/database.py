@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final, TypeVar
 
-from kaos.pachd.bell import Bell
+from kaos.pachd.bell import Bell, Thing
 from kaos.pachd.transaction import Transaction
 
 T = TypeVar("T")
@@ -26,17 +26,23 @@ _CACHE_KIBIBYTES: Final = 8 * 1024
 # What a burst of streams opened beyond this is closed when they end.
 _IDLE_MAX: Final = 2 * _READERS
 
-# What a write did to commits, whoever wrote it: kept by the writer's connection for itself, and undone with the rest.
+# What a write did, whoever wrote it: kept by the writer's connection for itself, and undone with the rest.
 _NOTICE: Final = """
-    CREATE TEMP TABLE touched (repo INTEGER PRIMARY KEY);
+    CREATE TEMP TABLE touched (kind TEXT, id INTEGER, PRIMARY KEY (kind, id));
     CREATE TEMP TRIGGER commit_made AFTER INSERT ON commits
-        BEGIN INSERT OR IGNORE INTO touched VALUES (NEW.repo); END;
+        BEGIN INSERT OR IGNORE INTO touched VALUES ('repo', NEW.repo); END;
     CREATE TEMP TRIGGER commit_ended AFTER UPDATE OF finished ON commits
-        BEGIN INSERT OR IGNORE INTO touched VALUES (NEW.repo); END;
+        BEGIN INSERT OR IGNORE INTO touched VALUES ('repo', NEW.repo), ('commit', NEW.id); END;
     CREATE TEMP TRIGGER commit_gone AFTER DELETE ON commits
-        BEGIN INSERT OR IGNORE INTO touched VALUES (OLD.repo); END;
+        BEGIN INSERT OR IGNORE INTO touched VALUES ('repo', OLD.repo), ('commit', OLD.id); END;
     CREATE TEMP TRIGGER repo_gone AFTER DELETE ON repos
-        BEGIN INSERT OR IGNORE INTO touched VALUES (OLD.id); END;
+        BEGIN INSERT OR IGNORE INTO touched VALUES ('repo', OLD.id); END;
+    CREATE TEMP TRIGGER job_made AFTER INSERT ON jobs
+        BEGIN INSERT OR IGNORE INTO touched VALUES ('jobs', 0); END;
+    CREATE TEMP TRIGGER job_ended AFTER UPDATE OF finished ON jobs
+        BEGIN INSERT OR IGNORE INTO touched VALUES ('jobs', 0); END;
+    CREATE TEMP TRIGGER job_gone AFTER DELETE ON jobs
+        BEGIN INSERT OR IGNORE INTO touched VALUES ('jobs', 0); END;
 """
 
 Finish = Callable[[Transaction], None]
@@ -69,7 +75,7 @@ class Database:
         """
         loop = asyncio.get_running_loop()
         transaction = Transaction(self._connection, id or uuid.uuid4().hex, time.time_ns())
-        touched: set[int] = set()
+        touched: set[Thing] = set()
         writing = self._writer.submit(self._write, transaction, work, touched)
         # Not after the await: a caller that went away must not keep others from being woken.
         writing.add_done_callback(lambda _: loop.call_soon_threadsafe(self._bell.ring, touched))
@@ -106,9 +112,9 @@ class Database:
         """See Bell.changed."""
         return await self._bell.changed(since)
 
-    def listen(self, *repos: int) -> AbstractContextManager[asyncio.Event]:
+    def listen(self, *things: Thing) -> AbstractContextManager[asyncio.Event]:
         """See Bell.listen."""
-        return self._bell.listen(*repos)
+        return self._bell.listen(*things)
 
     def close(self) -> None:
         """Waits for reads and writes under way."""
@@ -117,13 +123,13 @@ class Database:
         for connection in (*self._idle, self._connection):
             connection.close()
 
-    def _write(self, transaction: Transaction, work: Callable[[Transaction], T], touched: set[int]) -> T:
+    def _write(self, transaction: Transaction, work: Callable[[Transaction], T], touched: set[Thing]) -> T:
         connection = transaction.connection
         connection.execute("BEGIN IMMEDIATE")
         try:
             result = work(transaction)
             self._before_commit(transaction)
-            touched.update(row["repo"] for row in connection.execute("DELETE FROM touched RETURNING repo").fetchall())
+            touched.update(map(tuple, connection.execute("DELETE FROM touched RETURNING kind, id").fetchall()))
             connection.execute("COMMIT")
         except BaseException:
             # A full disk has made SQLite roll back by itself.

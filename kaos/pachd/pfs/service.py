@@ -124,7 +124,7 @@ class PfsService(pfs_pb2_grpc.APIServicer):  # type: ignore[misc]  # generated, 
         """Every commit of the repo in the order they began, each once it is as far as `state`; then those to come."""
         repo, skipped = await self._requests.read(_subscribed, request)
         last = 0
-        with self._database.listen(repo) as rung:
+        with self._database.listen(("repo", repo)) as rung:
             while True:
                 rung.clear()
                 infos = await self._database.read(partial(_ready_after, request, repo, last, skipped))
@@ -207,12 +207,11 @@ class PfsService(pfs_pb2_grpc.APIServicer):  # type: ignore[misc]  # generated, 
             yield response
 
     async def _await_commit(self, row: Any, request: Any) -> Any:
-        # READY depends on commits of other repos.
-        repos = {row["repo"]}
+        awaited = {row["id"]}
         if request.wait == pfs_pb2.CommitState.READY:
             upstream = await self._database.read(lambda connection: commits.provenance_of(connection, row["id"]))
-            repos.update(other["repo"] for other in upstream)
-        with self._database.listen(*repos) as rung:
+            awaited.update(other["id"] for other in upstream)
+        with self._database.listen(*(("commit", rowid) for rowid in awaited)) as rung:
             while True:
                 rung.clear()
                 _, info = await self._database.read(lambda connection: _commit_in_state(connection, request))

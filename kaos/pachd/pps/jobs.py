@@ -71,9 +71,9 @@ def unfinished_of(connection: sqlite3.Connection, pipeline: int) -> list[Row]:
     return connection.execute("SELECT * FROM jobs WHERE pipeline = ? AND finished IS NULL", (pipeline,)).fetchall()
 
 
-def unfinished(connection: sqlite3.Connection) -> list[Row]:
-    """All jobs that are not over, oldest first."""
-    return connection.execute("SELECT * FROM jobs WHERE finished IS NULL ORDER BY id").fetchall()
+def unfinished(connection: sqlite3.Connection) -> list[int]:
+    """The rowids of all jobs that are not over, oldest first."""
+    return [row["id"] for row in connection.execute("SELECT id FROM jobs WHERE finished IS NULL ORDER BY id")]
 
 
 def look_up(connection: sqlite3.Connection, rowid: int) -> Row | None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from python_pachyderm.proto.v2.pps import pps_pb2
 
+from kaos.pachd.bell import EVERY_JOB
 from kaos.pachd.errors import StatusError
 from kaos.pachd.pfs.names import Row
 from kaos.pachd.pps import jobs, progress
@@ -60,18 +61,21 @@ class Scheduler:
 
     async def _watch(self) -> None:
         database = self._shop.database
-        while True:
-            version = database.version()
-            open_jobs = {row["id"]: row for row in await database.read(jobs.unfinished)}
-            for rowid, task in list(self._tasks.items()):
-                if task.done():
-                    del self._tasks[rowid]
-                elif rowid not in open_jobs:
-                    task.cancel()
-            for rowid, row in open_jobs.items():
-                if rowid not in self._tasks:
-                    self._tasks[rowid] = asyncio.create_task(self._run(row), name=f"job {row['commit_set']}")
-            await database.changed(version)
+        with database.listen(EVERY_JOB) as rung:
+            while True:
+                rung.clear()
+                open_jobs = await database.read(jobs.unfinished)
+                for rowid, task in list(self._tasks.items()):
+                    if task.done():
+                        del self._tasks[rowid]
+                    elif rowid not in open_jobs:
+                        task.cancel()
+                for rowid in open_jobs:
+                    if rowid not in self._tasks:
+                        row = await database.read(partial(jobs.look_up, rowid=rowid))
+                        if row is not None:
+                            self._tasks[rowid] = asyncio.create_task(self._run(row), name=f"job {row['commit_set']}")
+                await rung.wait()
 
     async def _run(self, job: Row) -> None:
         """Carries one job to its end. What fails here and not in user code is tried again, slowly."""

@@ -62,12 +62,17 @@ class PpsService(pps_pb2_grpc.APIServicer):  # type: ignore[misc]  # generated, 
 
     async def InspectJob(self, request: Any, _context: Any) -> Any:  # noqa: N802
         """A job, once it is over where `wait`; NOT_FOUND, also when it is deleted meanwhile."""
-        while True:
-            version = self._database.version()
-            row, info = await self._database.read(lambda connection: _inspected(connection, request))
-            if not request.wait or row["finished"] is not None:
-                return info
-            await self._database.changed(version)
+        row, info = await self._database.read(lambda connection: _inspected(connection, request))
+        if not request.wait or row["finished"] is not None:
+            return info
+        # A job ends with its output commit, in one write.
+        with self._database.listen(("commit", row["output"])) as rung:
+            while True:
+                rung.clear()
+                row, info = await self._database.read(lambda connection: _inspected(connection, request))
+                if row["finished"] is not None:
+                    return info
+                await rung.wait()
 
     async def InspectJobSet(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
         """The jobs of a set, each once it is over where `wait`."""
@@ -150,11 +155,10 @@ def _inspected(connection: Any, request: Any) -> tuple[Row, Any]:
 def _newer(connection: Any, request: Any, last: int) -> list[tuple[Row, Any]]:
     pipeline = find_pipeline(connection, request.pipeline)["id"] if request.pipeline.name else None
     found = []
-    for unfinished in jobs.unfinished(connection):
-        if unfinished["id"] > last and pipeline in {None, unfinished["pipeline"]}:
-            row = jobs.look_up(connection, unfinished["id"])
-            if row is not None:
-                found.append((row, jobs.job_info(connection, row, details=request.details)))
+    for rowid in jobs.unfinished(connection):
+        row = jobs.look_up(connection, rowid) if rowid > last else None
+        if row is not None and pipeline in {None, row["pipeline"]}:
+            found.append((row, jobs.job_info(connection, row, details=request.details)))
     return found
 
 

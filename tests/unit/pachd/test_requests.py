@@ -110,14 +110,14 @@ async def test_a_broken_upload_is_cancelled_before_it_changes_anything(tmp_path:
 async def test_the_bell_wakes_whom_it_concerns() -> None:
     bell = Bell()
     version = bell.version()
-    with bell.listen(1, 2) as mine, bell.listen(3) as other:
-        bell.ring({2})
+    with bell.listen(("repo", 1), ("repo", 2)) as mine, bell.listen(("repo", 3)) as other:
+        bell.ring({("repo", 2)})
         assert (mine.is_set(), other.is_set()) == (True, False)
         assert await bell.changed(version) == bell.version()
         mine.clear()
-        bell.ring({1, 3})
+        bell.ring({("repo", 1), ("repo", 3)})
         assert (mine.is_set(), other.is_set()) == (True, True)
-    bell.ring({1, 2, 3})
+    bell.ring({("repo", 1), ("repo", 2), ("repo", 3)})
 
 
 async def test_a_writer_that_is_cancelled_rings_all_the_same(tmp_path: Path) -> None:
