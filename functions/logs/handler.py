@@ -96,11 +96,13 @@ async def collect(
     with tempfile.TemporaryDirectory(prefix="kaos-log-") as directory:
         path = Path(directory) / f"{job.stage}.ndjson"
         heard = await _write(job, path, pachyderm=pachyderm)
-        for run in job.runs:
-            key = f"{job.workspace}/{run}/{job.stage}.ndjson"
-            await bucket.upload(settings.logs_bucket, key, path)
-    for run in job.runs:
-        await _end(job, run, heard, pachyderm=pachyderm, runs=runs, jobs=jobs, bus=bus)
+        keys = [f"{job.workspace}/{run}/{job.stage}.ndjson" for run in job.runs]
+        uploads = [bucket.upload(settings.logs_bucket, key, path) for key in keys]
+        endings = [_ending(job, run, heard, pachyderm=pachyderm, runs=runs, jobs=jobs, bus=bus) for run in job.runs]
+        # Each waits for another server. Both are whole before any run ends.
+        found, _ = await asyncio.gather(asyncio.gather(*endings), asyncio.gather(*uploads))
+    for run, ending in zip(job.runs, found, strict=True):
+        await _end(job, run, ending, runs=runs, bus=bus)
 
 
 async def _is_there(workspace: str, run: str, runs: Runs) -> bool:
@@ -132,18 +134,28 @@ async def _write(job: JobFinished, path: Path, *, pachyderm: Pachyderm) -> _Hear
     return heard
 
 
-async def _end(
+@dataclass(frozen=True)
+class _Ending:
+    """How a job ended for one of its runs."""
+
+    outcome: JobOutcome
+    error: Failure | None
+    trials: list[Trial]
+
+
+async def _ending(
     job: JobFinished, run: str, heard: _Heard, *, pachyderm: Pachyderm, runs: Runs, jobs: Jobs, bus: Bus
-) -> None:
+) -> _Ending:
+    if job.stage != "train":
+        return _Ending(job.outcome, None if job.outcome == "succeeded" else failure(job, heard.of_job()), [])
+    record = await runs.get(job.workspace, run)
+    await _tell_rest(job, record, heard, bus)
+    return _Ending(*await _training(job, record, heard, pachyderm=pachyderm, runs=runs, jobs=jobs, bus=bus))
+
+
+async def _end(job: JobFinished, run: str, ending: _Ending, *, runs: Runs, bus: Bus) -> None:
     """Notes how the job ended, and ends the run where nothing can follow."""
-    if job.stage == "train":
-        record = await runs.get(job.workspace, run)
-        await _tell_rest(job, record, heard, bus)
-        outcome, error, trials = await _training(job, record, heard, pachyderm=pachyderm, runs=runs, jobs=jobs, bus=bus)
-    else:
-        outcome, error, trials = job.outcome, None, []
-        if job.outcome != "succeeded":
-            error = failure(job, heard.of_job())
+    outcome, error, trials = ending.outcome, ending.error, ending.trials
 
     def note_job(record: Run) -> None:
         stage = record.stage(job.stage)
