@@ -7,13 +7,15 @@ from typing import Final
 
 # As many digits as people read: 7 hex digits are 28 bits, and the branch `b-<hash16>` tells the rare twins apart.
 SHORT_DIGITS: Final = 7
+# Of a file's start, what tells a program.
+PROGRAM_BYTES: Final = 4
 # 16 hex digits are 64 bits: two bundles of one workspace meet by chance once in 2^32 bundles.
 _BRANCH_DIGITS: Final = 16
 
 
 @dataclass(frozen=True, order=True)
 class Entry:
-    """A file of a bundle: path relative to the bundle's root with `/`, x-bit, SHA-256 of its content in hex, bytes."""
+    """A file of a bundle: path relative to its root with `/`, whether it is a program, SHA-256 in hex, bytes."""
 
     path: str
     executable: bool
@@ -21,8 +23,17 @@ class Entry:
     size: int
 
 
+def is_program(start: bytes) -> bool:
+    """Whether a file that begins so is meant to be executed: a script, or ELF.
+
+    Modes don't tell: archives made on Windows have none, and Pachyderm keeps none, so what comes back would be another
+    bundle than what went in.
+    """
+    return start.startswith((b"#!", b"\x7fELF"))
+
+
 def tree_hash(entries: Iterable[Entry]) -> str:
-    """SHA-256 in hex over sorted (path, x-bit, content hash): independent of archive format, order and timestamps."""
+    """SHA-256 in hex over sorted (path, program?, content hash): independent of archive format, modes, order, times."""
     digest = hashlib.sha256()
     for entry in sorted(entries):
         # NUL ends the path: no path holds one, so no two trees write the same bytes.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from functions.ingest.members import Member, members_of
-from shared.bundles import Entry
+from shared.bundles import PROGRAM_BYTES, Entry, is_program
 from shared.errors import Reject
 from shared.paths import Claims, parts_of
 
@@ -70,8 +70,7 @@ def _claimed(member: Member, count: _Count) -> tuple[str, ...]:
 
 def _write(member: Member, parts: tuple[str, ...], into: Path, count: _Count) -> Entry:
     """Writes one file, every step relative to the directory before it."""
-    digest, size = hashlib.sha256(), 0
-    mode = 0o755 if member.executable else 0o644
+    digest, size, start = hashlib.sha256(), 0, b""
     with ExitStack() as opened:
         folder = os.open(into, os.O_RDONLY | os.O_DIRECTORY)
         opened.callback(os.close, folder)
@@ -79,15 +78,18 @@ def _write(member: Member, parts: tuple[str, ...], into: Path, count: _Count) ->
             folder = _enter(folder, part)
             opened.callback(os.close, folder)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        target = opened.enter_context(os.fdopen(os.open(parts[-1], flags, mode, dir_fd=folder), "wb"))
+        target = opened.enter_context(os.fdopen(os.open(parts[-1], flags, 0o644, dir_fd=folder), "wb"))
         source = opened.enter_context(member.open())
         while chunk := source.read(_CHUNK_BYTES):
             size += len(chunk)
             count.written += len(chunk)
             _check_size(count)
+            start = start or chunk[:PROGRAM_BYTES]
             digest.update(chunk)
             target.write(chunk)
-    return Entry("/".join(parts), member.executable, digest.hexdigest(), size)
+        if is_program(start):
+            os.fchmod(target.fileno(), 0o755)
+    return Entry("/".join(parts), is_program(start), digest.hexdigest(), size)
 
 
 def _enter(folder: int, name: str) -> int:

@@ -51,7 +51,6 @@ class Member:
 
     name: str
     directory: bool
-    executable: bool
     open: Callable[[], IO[bytes]]
 
 
@@ -116,7 +115,7 @@ def _tar_members(tar: tarfile.TarFile) -> Iterator[Member]:
     for header in tar:
         if header.issparse() or not (header.isreg() or header.isdir()):
             raise _not_a_file(header.name, _kind(header))
-        yield Member(header.name, header.isdir(), bool(header.mode & stat.S_IXUSR), partial(_content, tar, header))
+        yield Member(header.name, header.isdir(), partial(_content, tar, header))
         # In stream mode the list of headers serves nothing, and grows with the archive.
         tar.members = []  # type: ignore[attr-defined]  # the stub does not name it; the documentation of tarfile does
 
@@ -147,12 +146,7 @@ def _zip_members(archive: zipfile.ZipFile) -> Iterator[Member]:
         if kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
             raise _not_a_file(info.orig_filename, "a symbolic link" if kind == stat.S_IFLNK else "a device or pipe")
         # orig_filename: what the archive says; `filename` has been cut at a NUL by zipfile.
-        yield Member(
-            info.orig_filename,
-            info.is_dir(),
-            bool(mode & stat.S_IXUSR),
-            partial(archive.open, info),
-        )
+        yield Member(info.orig_filename, info.is_dir(), partial(archive.open, info))
 
 
 def _refuse_overlaps(infos: list[zipfile.ZipInfo]) -> None:

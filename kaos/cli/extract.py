@@ -8,6 +8,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Final, Protocol, cast
 
+from shared.bundles import PROGRAM_BYTES, is_program
 from shared.errors import KaosError, Unreachable
 
 _CHUNK_BYTES: Final = 1 << 20
@@ -41,7 +42,7 @@ def extract(source: Source, into: Path, advance: Advance) -> int:
                     continue
                 content = tar.extractfile(member)
                 assert content is not None
-                _write(content, member, parts, into, advance)
+                _write(content, parts, into, advance)
                 count += 1
     except (tarfile.TarError, HTTPException, ConnectionError, TimeoutError) as error:
         raise Unreachable("get.broke-off", f"The download broke off ({error}): try again.") from error
@@ -55,7 +56,7 @@ def _parts(name: str) -> tuple[str, ...]:
     return parts
 
 
-def _write(content: IO[bytes], member: tarfile.TarInfo, parts: tuple[str, ...], into: Path, advance: Advance) -> None:
+def _write(content: IO[bytes], parts: tuple[str, ...], into: Path, advance: Advance) -> None:
     with ExitStack() as opened:
         folder = os.open(into, os.O_RDONLY | os.O_DIRECTORY)
         opened.callback(os.close, folder)
@@ -64,9 +65,13 @@ def _write(content: IO[bytes], member: tarfile.TarInfo, parts: tuple[str, ...], 
                 os.mkdir(part, dir_fd=folder)
             folder = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
             opened.callback(os.close, folder)
-        mode = 0o755 if member.mode & 0o100 else 0o644
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        with os.fdopen(os.open(parts[-1], flags, mode, dir_fd=folder), "wb") as file:
+        with os.fdopen(os.open(parts[-1], flags, 0o644, dir_fd=folder), "wb") as file:
+            start = content.read(PROGRAM_BYTES)
+            if is_program(start):
+                os.fchmod(file.fileno(), 0o755)
+            file.write(start)
+            advance(len(start))
             while block := content.read(_CHUNK_BYTES):
                 file.write(block)
                 advance(len(block))

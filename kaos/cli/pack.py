@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import stat
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-from shared.bundles import Entry, tree_hash
+from shared.bundles import PROGRAM_BYTES, Entry, is_program, tree_hash
 from shared.errors import Reject
 
 # What tools leave behind: no bundle means them, and each would make a new version of the same code.
@@ -82,7 +81,8 @@ def _walk(folder: Path) -> Iterator[Path]:
 def _add(tar: tarfile.TarFile, name: str, path: Path, advance: Advance) -> Entry:
     with path.open("rb") as file:
         seen = os.fstat(file.fileno())
-        executable = bool(seen.st_mode & stat.S_IXUSR)
+        executable = is_program(file.read(PROGRAM_BYTES))
+        file.seek(0)
         header = tarfile.TarInfo(name)
         header.size, header.mode = seen.st_size, 0o755 if executable else 0o644
         reader = _Hashing(file, advance)

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from functions.build.builder.ignore import ignored
+from shared.bundles import PROGRAM_BYTES, is_program
 from shared.errors import Reject
 
 _MAX_DEPTH = 32
-# Pachyderm keeps no modes: a script or a program is known by how it begins.
-_PROGRAM_STARTS = (b"#!", b"\x7fELF")
 
 
 @dataclass(frozen=True)
@@ -52,10 +51,10 @@ def _walk(directory: Path, prefix: str, found: dict[str, Entry]) -> None:
 
 def _file(path: str, source: Path) -> Entry:
     with source.open("rb") as file:
-        start = file.read(4)
+        start = file.read(PROGRAM_BYTES)
         file.seek(0)
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-        executable = start.startswith(_PROGRAM_STARTS) or bool(os.fstat(file.fileno()).st_mode & 0o100)
+        executable = is_program(start) or bool(os.fstat(file.fileno()).st_mode & 0o100)
     return Entry(path, source, executable, digest)
 
 

@@ -46,7 +46,15 @@ def test_every_format_gives_the_same_files_and_hash(
     assert bundle_id("mnist", tree_hash(entries)) == "mnist:f9709c7"
 
 
-def test_modes_are_ours_but_for_the_executable_bit(unpacked: Callable[[bytes], list[Entry]], tmp_path: Path) -> None:
+@pytest.mark.parametrize("pack", [make_tar, make_zip])
+def test_a_program_is_known_by_its_start_and_not_by_its_mode(
+    unpacked: Callable[[bytes], list[Entry]], pack: Callable[[dict[str, bytes]], bytes]
+) -> None:
+    entries = unpacked(pack({"train.csv": b"1,2", "run": b"#!/bin/sh\n", "tool": b"\x7fELF..."}))
+    assert [entry.path for entry in entries if entry.executable] == ["run", "tool"]
+
+
+def test_modes_are_ours(unpacked: Callable[[bytes], list[Entry]], tmp_path: Path) -> None:
     unpacked(make_tar(FILES))
     modes = {path: stat.S_IMODE((tmp_path / "into" / path).stat().st_mode) for path in FILES}
     assert modes == {"Dockerfile": 0o644, "model/train": 0o755, "model/empty": 0o644}
