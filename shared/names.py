@@ -18,6 +18,10 @@ _RUN = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}\Z")
 # A trial is named by the start of its datum's id, which is also its directory in the training's output. 10 hex digits
 # are 40 bits: of 10,000 trials (the most of a grid) two meet in one of 20,000 grids; with 6, in every grid.
 TRIAL_DIGITS: Final = 10
+# Of RestartDatum, to the embedded engine: the datum is not restarted, it has failed for this reason. What Pachyderm
+# itself has no request for. A cluster would not know the header, and restart it: see functions/gateway/trials.py.
+GIVE_UP_HEADER: Final = "kaos-give-up"
+KILLED_BY_USER: Final = "killed by its user"
 # Longest first, so that `x.tar.gz` loses the whole of its ending.
 _SUFFIXES = (".tar.gz", ".tar.zst", ".tar", ".tgz", ".zip", ".mf", ".json")
 

@@ -17,6 +17,7 @@ from functions.gateway.provenance import router as provenance
 from functions.gateway.removal import router as removal
 from functions.gateway.retry import router as retry
 from functions.gateway.runs import router as run_records
+from functions.gateway.trials import router as trials
 from functions.gateway.uploads import router as uploads
 from functions.gateway.webhooks import router as webhooks
 from functions.gateway.workspaces import router as workspaces
@@ -46,7 +47,8 @@ def app(*, settings: Settings, bus: Bus, runs: Runs, pachyderm: Pachyderm, bucke
     api.include_router(webhooks())
     guarded = APIRouter(dependencies=[Depends(api_caller)])
     guarded.add_api_route("/v1/info", info, methods=["GET"], tags=["about"], summary="What is behind the gateway")
-    for routes in (workspaces, removal, run_records, preview, kill, retry, uploads, logs, events, files, provenance):
+    ways_in, ways_out = (workspaces, removal, preview, uploads), (logs, events, files, provenance)
+    for routes in (*ways_in, run_records, kill, retry, trials, *ways_out):
         guarded.include_router(routes())
     api.include_router(guarded)
     return api

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from functions.logs.trials import DONE
 from shared.events import JobFinished
+from shared.names import KILLED_BY_USER
 from shared.quantities import readable
 from shared.runs import Failure, Options
 from shared.trials import Trial
@@ -73,6 +74,8 @@ def _of_train(reason: str, last_words: str, options: Options, *, peak: int | Non
         return Failure(
             code="train.resources", message=f"{reason[0].upper()}{reason[1:]}: ask for less (--cpu, --memory, --gpu)."
         )
+    if reason == KILLED_BY_USER:
+        return Failure(code="train.killed", message="It was killed by its user.")
     if "signal" in reason:
         return Failure(code="train.killed", message=f"The training was ended by {reason} from outside.")
     said = f" Its last words: {last_words[:_QUOTED]}" if last_words else " It printed nothing."

@@ -87,6 +87,11 @@ class Client:
         """Ends a run; it is as it is then."""
         return cast("Run", self._call("POST", _path(run["workspace"], "runs", run["id"], "kill")))
 
+    def kill_trial(self, run: Run, trial: str) -> dict[str, str]:
+        """Ends one trial of a run; {run, trial}."""
+        path = _path(run["workspace"], "runs", run["id"], "trials", trial, "kill")
+        return cast("dict[str, str]", self._call("POST", path))
+
     def retry(self, run: Run, author: str) -> Run:
         """A new run that does again what failed of this one."""
         return cast("Run", self._call("POST", _path(run["workspace"], "runs", run["id"], "retry"), {"author": author}))

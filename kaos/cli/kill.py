@@ -6,13 +6,12 @@ import click
 
 from kaos.cli import terminal
 from kaos.cli.options import as_json, chosen, client, in_workspace, of_run, workspace_of
-from shared.errors import Reject
 
 
 @click.command()
 @of_run
 @click.option("-j", "--job", default="", help="The run of this job: a build's, a training's.")
-@click.option("--trial", default="", help="One trial of it: not possible, the answer says why.")
+@click.option("--trial", default="", help="Only this trial of it, by its id; the others go on.")
 @in_workspace
 @as_json
 def kill(*, ind: int | None, run: str, job: str, trial: str, workspace: str, as_json: bool) -> None:
@@ -25,11 +24,12 @@ def kill(*, ind: int | None, run: str, job: str, trial: str, workspace: str, as_
     gateway = client()
     found = chosen(gateway, workspace_of(workspace), ind, run or job)
     if trial:
-        raise Reject(
-            "trial.kill",
-            f"Pachyderm can't end trial {trial[:40]} alone: to restart it is all it offers, and it would be trained "
-            f"from its beginning. End the whole run instead: kaos train kill -r {found['id']}",
-        )
+        told = gateway.kill_trial(found, trial)
+        if as_json:
+            click.echo(json.dumps(told))
+        else:
+            terminal.done(f"Trial {terminal.safe(told['trial'])} of run {found['id']} is killed; the others go on.")
+        return
     ended = gateway.kill(found)
     if as_json:
         click.echo(json.dumps(ended))

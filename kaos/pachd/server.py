@@ -84,7 +84,7 @@ async def serving(settings: Settings, home: Home) -> AsyncIterator[Ready]:
     server = grpc.aio.server(interceptors=(Interceptor(settings.token.get_secret_value()),), options=_OPTIONS)
     for add, service in (
         (pfs_pb2_grpc.add_APIServicer_to_server, pfs.PfsService(database, blobs, wire, threads)),
-        (pps_pb2_grpc.add_APIServicer_to_server, pps.PpsService(database, logs, wire)),
+        (pps_pb2_grpc.add_APIServicer_to_server, pps.PpsService(database, logs, wire, scheduler)),
         (transaction_pb2_grpc.add_APIServicer_to_server, TransactionService(database, wire)),
         (version_pb2_grpc.add_APIServicer_to_server, VersionService()),
         (admin_pb2_grpc.add_APIServicer_to_server, AdminService(home.identity)),

@@ -1,5 +1,6 @@
 """kaos train kill and retry: nothing is left running or half-made, and only what failed is done again."""
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -136,3 +137,31 @@ def test_what_was_never_stored_can_t_be_retried(user: User) -> None:
     run = user.deploy("-s", str(folder), "-d", user.data())
     assert run["state"] == "rejected"
     assert "[run.retry]" in user.call("train", "retry", "-i", "0").stderr
+
+
+def test_one_trial_is_killed_and_the_others_become_models(user: User) -> None:
+    seconds = "3600.375"
+    endless = (
+        f"import os\nif params.get('add') == 2: print('waits', flush=True); os.execvp('sleep', ['sleep', '{seconds}'])"
+    )
+    user.deploy("-s", user.source(TRAIN.replace("number =", f"{endless}\nnumber =")), "-d", user.data(10))
+    user.kaos("train", "deploy", "-h", user.params(add=[1, 2, 3]), "-p", "3")
+    until(lambda: sleeping(seconds))
+    trial = until(lambda: _who_said(user, "waits"))
+
+    user.kaos("train", "kill", "-i", "0", "--trial", trial)
+
+    until(lambda: not sleeping(seconds), bound=2.0)
+    run = user.ended()
+    assert run["error"]["message"].startswith("2 of 3 trials succeeded")
+    assert "killed by its user" in run["error"]["message"]
+    assert sorted(each["metrics"]["number"] for each in run["trials"] if each["model"]) == [11, 13]
+    over = user.call("train", "kill", "-i", "0", "--trial", trial)
+    assert over.returncode == 1
+    assert "trial.final" in over.stderr
+
+
+def _who_said(user: User, text: str) -> str:
+    """The trial that printed it."""
+    lines = map(json.loads, user.kaos("train", "logs", "-i", "0", "--json").splitlines())
+    return next((str(line["trial"]) for line in lines if line["text"] == text), "")

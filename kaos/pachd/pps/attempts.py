@@ -27,6 +27,8 @@ T = TypeVar("T")
 _SHORT: Final = 12
 # As podman has it for a container that could not be started.
 _NOT_STARTED: Final = 125
+# As a shell has it for a program that SIGKILL ended.
+_KILLED: Final = 137
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,13 @@ async def do(work: Work, turn: Turn, log: JobLog, shop: Workshop) -> Done:
         handled, _ = await _attempt(work, work.spec.datum_tries, program, inputs, turn, log, shop)
         if handled.state == "success":
             return Done("recovered", done.nanoseconds, reason=done.reason)
+    return done
+
+
+def give_up(work: Work, reason: str, log: JobLog) -> Done:
+    """What becomes of a datum that is not to be tried any more: as if user code had failed for this reason."""
+    done = Done("recovered" if work.spec.transform.err_cmd else "failed", 0, reason=reason)
+    log.say(work.datum["id"], _told(done, Exit(_KILLED, reason)))
     return done
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final
@@ -14,10 +14,10 @@ from kaos.pachd.bell import EVERY_JOB
 from kaos.pachd.errors import StatusError
 from kaos.pachd.pfs.names import Row
 from kaos.pachd.pps import jobs, progress
-from kaos.pachd.pps.attempts import Turn, Work, Workshop, do
+from kaos.pachd.pps.attempts import Turn, Work, Workshop, do, give_up
 from kaos.pachd.pps.datums import find_datum
 from kaos.pachd.pps.logs import JobLog, JobLogs
-from kaos.pachd.pps.progress import Begun, Waits
+from kaos.pachd.pps.progress import Begun, Done, Waits
 from kaos.pachd.pps.slots import Slots
 from kaos.pachd.pps.specs import limits_of
 from kaos.pachd.runtimes.container import Limits
@@ -44,6 +44,9 @@ class Scheduler:
         self._system = system
         self._system_images = system_images
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        # By job (rowid) and datum (number): what is being done; what is to begin anew, or with a reason is given up.
+        self._doing: dict[tuple[int, int], asyncio.Task[Done]] = {}
+        self._interrupted: dict[tuple[int, int], str] = {}
         self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -58,6 +61,15 @@ class Scheduler:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+    def restart(self, job: int, datums: Iterable[int], *, give_up: str = "") -> None:
+        """Ends what is being done for these datums of a job, and begins anew; or gives them up, for that reason."""
+        for number in datums:
+            doing = self._doing.get((job, number))
+            if doing is not None or give_up:
+                self._interrupted[job, number] = give_up
+            if doing is not None:
+                doing.cancel()
 
     async def _watch(self) -> None:
         database = self._shop.database
@@ -94,6 +106,7 @@ class Scheduler:
                 else:
                     return
         finally:
+            self._interrupted = {key: why for key, why in self._interrupted.items() if key[0] != job["id"]}
             self._logs.ring(log_name(job))
 
     async def _carry_out(self, job: Row) -> None:
@@ -164,11 +177,27 @@ class Scheduler:
             datum = await database.read(partial(find_datum, job=job["id"], number=number))
             if datum is None:
                 return True
-            work = Work(job, spec, datum, job["commit_set"])
-            done = await do(work, turn, written, self._shop)
+            done = await self._do(Work(job, spec, datum, job["commit_set"]), turn, written)
             if await database.write(partial(progress.record, rowid=job["id"], number=number, done=done)):
                 return True
         return False
+
+    async def _do(self, work: Work, turn: Turn, written: JobLog) -> Done:
+        """Does a datum, as often as somebody asks to restart it, until it is done or given up."""
+        key = work.job["id"], work.datum["number"]
+        while True:
+            if reason := self._interrupted.pop(key, ""):
+                return give_up(work, reason, written)
+            self._doing[key] = doing = asyncio.create_task(do(work, turn, written, self._shop))
+            try:
+                return await doing
+            except asyncio.CancelledError:
+                # Either this datum alone was interrupted, or all of the job is.
+                task = asyncio.current_task()
+                if key not in self._interrupted or (task is not None and task.cancelling()):
+                    raise
+            finally:
+                del self._doing[key]
 
 
 def log_name(job: Row) -> str:

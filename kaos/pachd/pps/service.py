@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from typing import Any, Final, TypeVar
 
+from google.protobuf import empty_pb2
 from python_pachyderm.proto.v2.pps import pps_pb2, pps_pb2_grpc
 
 from kaos.pachd.database import Database
@@ -14,9 +15,10 @@ from kaos.pachd.pfs.names import Row
 from kaos.pachd.pps import datums, jobs, pipelines
 from kaos.pachd.pps.logs import JobLogs, Record
 from kaos.pachd.pps.names import find_pipeline
-from kaos.pachd.pps.scheduler import log_name
+from kaos.pachd.pps.scheduler import Scheduler, log_name
 from kaos.pachd.requests import Requests
 from kaos.pachd.wire import Actions, WireTransactions
+from shared.names import GIVE_UP_HEADER
 
 T = TypeVar("T")
 
@@ -26,9 +28,10 @@ ACTIONS: Final[Actions] = {"create_pipeline": pipelines.create_pipeline, "stop_j
 class PpsService(pps_pb2_grpc.APIServicer):  # type: ignore[misc]  # generated, untyped
     """Pipelines and jobs. What is not here answers UNIMPLEMENTED, as the generated parent does."""
 
-    def __init__(self, database: Database, logs: JobLogs, wire: WireTransactions) -> None:
+    def __init__(self, database: Database, logs: JobLogs, wire: WireTransactions, scheduler: Scheduler) -> None:
         self._database = database
         self._logs = logs
+        self._scheduler = scheduler
         self._requests = Requests(database, wire)
 
     # Pipelines.
@@ -119,6 +122,13 @@ class PpsService(pps_pb2_grpc.APIServicer):  # type: ignore[misc]  # generated, 
         async for info in self._requests.stream(_listed_datums, request):
             yield info
 
+    async def RestartDatum(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Begins anew the datums under way that have all of these ids, paths or hashes; or, see GIVE_UP_HEADER."""
+        job, numbers = await self._requests.read(_to_restart, request)
+        reason = dict(context.invocation_metadata()).get(GIVE_UP_HEADER, "")
+        self._scheduler.restart(job, numbers, give_up=reason)
+        return empty_pb2.Empty()
+
     async def GetLogs(self, request: Any, _context: Any) -> AsyncIterator[Any]:  # noqa: N802
         """What a job, or all jobs of a pipeline, said; with `follow`, until the job is over."""
         rows = await self._requests.read(_jobs_to_read, request)
@@ -192,6 +202,23 @@ def _listed_datums(connection: Any, request: Any) -> Iterator[Any]:
         count += 1
         if request.number and count == request.number:
             return
+
+
+def _to_restart(connection: Any, request: Any) -> tuple[int, list[int]]:
+    """The job, and the numbers of the datums that are meant and not done; NOT_FOUND where there are none."""
+    job = jobs.find(connection, request.job)
+    rows = connection.execute(
+        "SELECT * FROM datums WHERE job = ? AND state = ?", (job["id"], pps_pb2.DatumState.STARTING)
+    )
+    numbers = [row["number"] for row in rows if set(request.data_filters) <= _names(row)]
+    if not numbers or job["finished"] is not None:
+        raise not_found(f"datum under way of job {job['commit_set']} with {', '.join(request.data_filters)}")
+    return job["id"], numbers
+
+
+def _names(row: Row) -> set[str]:
+    files = datums.files_of(row)
+    return {row["id"], *(file.path for file in files), *(file.hash for file in files)}
 
 
 def _jobs_to_read(connection: Any, request: Any) -> list[Row]:

@@ -282,3 +282,24 @@ def _await_line(project: Project, pipeline: str, job: str) -> None:
     for message in project.client.get_job_logs(pipeline, job, project_name=project.name, follow=True):
         if message.user:
             return
+
+
+def test_a_datum_is_restarted(project: Project) -> None:
+    project.put({"/a": b"1", "/b": b"2"})
+    project.pipeline(
+        "long", "echo begun $(ls /pfs/in)", "sleep 600", parallelism_spec=pps_pb2.ParallelismSpec(constant=2)
+    )
+    job = project.newest("long", wait=False).job.id
+    said: list[str] = []
+    for message in project.client.get_job_logs("long", job, project_name=project.name, follow=True):
+        if message.user:
+            said.append(message.message)
+            if len(said) == 2:
+                project.client.restart_datum("long", job, data_filters=["/b"], project_name=project.name)
+            if len(said) == 3:
+                break
+    assert sorted(said) == ["begun a", "begun b", "begun b"]
+    project.client.stop_job(job, "long", project_name=project.name)
+    with pytest.raises(grpc.RpcError) as over:
+        project.client.restart_datum("long", job, data_filters=["/b"], project_name=project.name)
+    assert is_code(over.value, grpc.StatusCode.NOT_FOUND)

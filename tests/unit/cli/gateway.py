@@ -88,6 +88,7 @@ class Gateway:
     plans: list[dict[str, Any]] = field(default_factory=list)
     part_size: int = 0
     refusals: list[tuple[int, str]] = field(default_factory=list)
+    killed_trials: list[str] = field(default_factory=list)
     restarting: int = 0  # requests that are still answered with 503
     break_off: Counter[str] = field(default_factory=Counter)
     submissions: list[dict[str, Any]] = field(default_factory=list)
@@ -179,6 +180,9 @@ class _Handler(BaseHTTPRequestHandler):
             return self._json(gateway.preview)
         if path == "/v1/runs":
             return self._json({"runs": [run for run in gateway.runs if query.get("state") in {None, run["state"]}]})
+        if path.endswith("/kill") and "/trials/" in path:
+            gateway.killed_trials.append(path.split("/")[-2])
+            return self._json({"run": path.split("/")[5], "trial": path.split("/")[-2]})
         if path.endswith("/contents"):
             return self._json(gateway.contents)
         if path.endswith("/provenance"):

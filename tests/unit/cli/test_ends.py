@@ -43,11 +43,12 @@ def test_what_is_over_and_what_is_unknown_are_clear_errors(two: Gateway, call: C
     assert "run.unknown" in unknown.err
 
 
-def test_a_single_trial_can_t_be_killed_and_the_answer_says_what_can(two: Gateway, call: Call) -> None:
+def test_a_single_trial_is_killed_and_its_run_goes_on(two: Gateway, call: Call) -> None:
     result = call("train", "kill", "-w", "mnist", "-i", "0", "--trial", "cebf65")
 
-    assert result.code == 1
-    assert f"kaos train kill -r {run_id(2)}" in result.err
+    assert result.code == 0, result.err
+    assert f"Trial cebf65 of run {run_id(2)} is killed; the others go on." in result.out
+    assert two.killed_trials == ["cebf65"]
     assert two.runs[0]["state"] == "building"
 
 

@@ -22,6 +22,7 @@ ROUTES = [
     ("POST", f"/v1/workspaces/mnist/runs/{RUN}/uploads"),
     ("POST", f"/v1/workspaces/mnist/runs/{RUN}/kill"),
     ("POST", f"/v1/workspaces/mnist/runs/{RUN}/retry"),
+    ("POST", f"/v1/workspaces/mnist/runs/{RUN}/trials/cebf65/kill"),
     ("GET", f"/v1/workspaces/mnist/runs/{RUN}/logs"),
     ("GET", f"/v1/workspaces/mnist/runs/{RUN}/events"),
     ("GET", "/v1/workspaces/mnist/events"),
@@ -55,6 +56,7 @@ def test_no_route_was_forgotten_above(api: FastAPI) -> None:
             path.replace("{ws}", "mnist")
             .replace("{run}", RUN)
             .replace("{what}", "model")
+            .replace("{trial}", "cebf65")
             .replace("{model}", "e23a2f1_9fd9d03:cebf65"),
         )
         for path, methods in api.openapi()["paths"].items()
