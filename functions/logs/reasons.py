@@ -1,18 +1,16 @@
 """Why a job failed, in a sentence the user can act on."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 
 from functions.logs.trials import DONE
 from shared.events import JobFinished
+from shared.last_words import heard
 from shared.names import KILLED_BY_USER
 from shared.quantities import readable
 from shared.runs import Failure, Options
 from shared.trials import Trial
 
-# The builder's last line where it fails on purpose (functions/build/builder).
-_BUILDER = "kaos-error: "
 # What Pachyderm says before the reason itself; the datum's id means nothing to the user.
 _DATUM = re.compile(r"^datum [0-9a-f]+ failed:?\s*")
 
@@ -37,7 +35,9 @@ def failure(job: JobFinished, last_words: str, options: Options = _NO_OPTIONS) -
         return Failure(code=f"{job.stage}.killed", message=f"The {job.stage} was stopped: {reason}.")
     if job.stage == "train":
         return _of_train(reason, last_words, options)
-    return _told(last_words) or Failure(
+    if (told := heard(last_words)) is not None:
+        return Failure(code=told[0], message=told[1])
+    return Failure(
         code=f"{job.stage}.failed",
         message=f"The {_DOES[job.stage]} failed: {reason}. `kaos train logs --stage {job.stage}` shows the log.",
     )
@@ -87,14 +87,3 @@ def _of_memory(reason: str, options: Options, peak: int | None) -> str:
         return f"The training ran {reason}."
     at_most = f": its peak was {readable(peak)}" if peak is not None else ""
     return f"The training used more than --memory {options.memory}{at_most}. Give it more, or let it need less."
-
-
-def _told(last_words: str) -> Failure | None:
-    """What the program of the stage itself gave as its reason."""
-    if not last_words.startswith(_BUILDER):
-        return None
-    try:
-        told = json.loads(last_words.removeprefix(_BUILDER))
-        return Failure(code=str(told["code"]), message=str(told["message"]))
-    except (ValueError, KeyError, TypeError):
-        return None  # user code printed something that looks like it

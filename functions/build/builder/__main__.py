@@ -10,14 +10,13 @@ The log goes to stdout; what stops a build goes to stderr, its last line `kaos-e
 
 import argparse
 import errno
-import json
 import os
-import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from shared.errors import KaosError, Reject
+from shared.last_words import end_by_exception, report, say
 
 
 def main(argv: list[str], env: Mapping[str, str] = os.environ) -> int:
@@ -30,13 +29,13 @@ def main(argv: list[str], env: Mapping[str, str] = os.environ) -> int:
     try:
         _build(arguments.source, arguments.out, arguments.engine, env)
     except KaosError as error:
-        return _report(error)
+        return report(error)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return _report(Reject("build.disk", "The disk is full: free some space on the machine that builds."))
-        return _report(_fault(error))
+            return report(Reject("build.disk", "The disk is full: free some space on the machine that builds."))
+        return report(_fault(error))
     except Exception as error:  # noqa: BLE001 - the last line is how a job tells the world why it failed
-        return _report(_fault(error))
+        return report(_fault(error))
     return 0
 
 
@@ -47,7 +46,7 @@ def _build(source: Path, out: Path, engine: str, env: Mapping[str, str]) -> None
     if engine == "podman":
         from functions.build.builder import podman  # noqa: PLC0415
 
-        podman.build(bundle, out, env.get("KAOS_REGISTRY", ""), _say)
+        podman.build(bundle, out, env.get("KAOS_REGISTRY", ""), say)
         return
     store = env.get("KAOS_IMAGES")
     if not store:
@@ -59,7 +58,7 @@ def _build(source: Path, out: Path, engine: str, env: Mapping[str, str]) -> None
         bundle,
         out,
         ImageStore(Path(store)),
-        _say,
+        say,
         strict_python=env.get("KAOS_BUILD_STRICT_PYTHON") == "1",
         sandboxed=env.get("KAOS_BUILD_PLAIN") != "1",
     )
@@ -77,17 +76,6 @@ def _fault(error: Exception) -> KaosError:
     )
 
 
-def _say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201 - the log of the build is its output
-
-
-def _report(error: KaosError) -> int:
-    sys.stdout.flush()
-    print(f"kaos-error: {json.dumps({'code': error.code, 'message': error.message})}", file=sys.stderr)  # noqa: T201
-    return 1
-
-
 if __name__ == "__main__":
-    # A killed build leaves by exceptions, so that its drafts are removed.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    end_by_exception()
     sys.exit(main(sys.argv[1:]))

@@ -10,6 +10,7 @@ other environment. So foreign code never runs where it could write either:
 uv asks the *base* environment's interpreter about itself: it holds nothing but what came with the interpreter.
 """
 
+import glob
 import os
 import platform
 import re
@@ -91,6 +92,7 @@ def _attempt(
         done = run(tools, made, template, _arguments(made.work, request))
         if done.returncode == 0:
             _point_scripts(made.root / "bin", template)
+            _drop_stale(made.root, tools.store.environment(prior))
             _compile(tools, made.root)
             _keep(tools.store, made.root, key)
         return done
@@ -159,6 +161,26 @@ def _point_scripts(folder: Path, template: str) -> None:
             mended.write_bytes(_START + content[match.end() :])
             mended.chmod(0o755)
             mended.replace(script)
+
+
+def _drop_stale(root: Path, prior: Path) -> None:
+    """Removes what was compiled of files that the installation has replaced.
+
+    Python takes it for valid where the file's time, in whole seconds, and size are the same: as with two versions of a
+    package that were unpacked at once and differ in a digit.
+    """
+    for path in root.glob("lib/**/*.py"):
+        if _stamp(path) != _stamp(prior / path.relative_to(root)):
+            for compiled in path.parent.glob(f"__pycache__/{glob.escape(path.stem)}.*.pyc"):
+                compiled.unlink()
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        seen = path.stat()
+    except OSError:
+        return None
+    return seen.st_size, seen.st_mtime_ns
 
 
 def _compile(tools: Toolchain, root: Path) -> None:

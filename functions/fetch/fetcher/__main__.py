@@ -5,13 +5,12 @@ The log goes to stdout; what stops it goes to stderr, its last line `kaos-error:
 
 import argparse
 import errno
-import json
 import os
-import signal
 import sys
 from pathlib import Path
 
 from shared.errors import KaosError, Reject
+from shared.last_words import end_by_exception, report, say
 
 
 def main(argv: list[str]) -> int:
@@ -23,11 +22,11 @@ def main(argv: list[str]) -> int:
     try:
         _fetch(arguments.shard, arguments.out)
     except KaosError as error:
-        return _report(error)
+        return report(error)
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
             raise
-        return _report(Reject("fetch.disk", "The disk is full: free some space on the machine that fetches."))
+        return report(Reject("fetch.disk", "The disk is full: free some space on the machine that fetches."))
     return 0
 
 
@@ -35,20 +34,9 @@ def _fetch(shard: Path, out: Path) -> None:
     from functions.fetch.fetcher.crew import fetch  # noqa: PLC0415 - --help needs none of it
     from functions.fetch.fetcher.settings import read  # noqa: PLC0415
 
-    fetch(shard, out, read(os.environ), _say)
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201 - the log of the job is its output
-
-
-def _report(error: KaosError) -> int:
-    sys.stdout.flush()
-    print(f"kaos-error: {json.dumps({'code': error.code, 'message': error.message})}", file=sys.stderr)  # noqa: T201
-    return 1
+    fetch(shard, out, read(os.environ), say)
 
 
 if __name__ == "__main__":
-    # A killed fetch leaves by exceptions, so that its drafts are removed.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    end_by_exception()
     sys.exit(main(sys.argv[1:]))
