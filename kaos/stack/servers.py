@@ -208,6 +208,7 @@ def _serve(home: Home, ports: Ports, secrets: Secrets, engine: Engine, answers: 
         "KAOS_PACHYDERM_TOKEN": secrets.pachd_token,
         "KAOS_BUILDER_IMAGE": _BUILDER_IMAGE,
         "KAOS_FETCHER_IMAGE": _FETCHER_IMAGE,
+        "KAOS_FETCH_ALLOW": _fetch_allow(ports),
         "KAOS_FETCH_BUCKETS": _fetch_buckets(),
         "KAOS_GATEWAY_HOST": HOST,
         "KAOS_GATEWAY_PORT": str(ports.gateway),
@@ -254,7 +255,13 @@ def _for_builder(home: Home, engine: Engine) -> dict[str, str]:
 def _for_fetcher(ports: Ports, secrets: Secrets) -> dict[str, str]:
     """The same for the program that fetches remote data; KAOS_FETCH_ variables are the operator's."""
     asked = {name: value for name, value in os.environ.items() if name.startswith("KAOS_FETCH_")}
-    return {**asked, "KAOS_FETCH_BUCKETS": _fetch_buckets(), **_store(ports, secrets)}
+    ours = {"KAOS_FETCH_ALLOW": _fetch_allow(ports), "KAOS_FETCH_BUCKETS": _fetch_buckets()}
+    return {**asked, **ours, **_store(ports, secrets)}
+
+
+def _fetch_allow(ports: Ports) -> str:
+    """The operator's, and this stack's own object store: a manifest may hold links that it has signed."""
+    return f"{os.environ.get('KAOS_FETCH_ALLOW', '')} {HOST}:{ports.s3}".strip()
 
 
 def _fetch_buckets() -> str:

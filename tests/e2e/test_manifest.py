@@ -126,3 +126,16 @@ def test_a_kill_ends_the_downloads(user: User, site: Site) -> None:
     user.kaos("train", "kill", "-r", user.newest()["id"])
     assert user.ended()["state"] == "killed"
     assert left.wait(BOUND)
+
+
+def test_a_link_that_the_stack_s_own_store_has_signed_is_fetched(user: User, s3: Any) -> None:
+    place = {"Bucket": "kaos-datasets", "Key": f"{user.workspace}/number.txt"}
+    s3.put_object(**place, Body=b"77")
+    url = s3.generate_presigned_url("get_object", place)
+    manifest = user.home / "signed.mf"
+    manifest.write_text(json.dumps({"url": url, "path": "number.txt"}) + "\n")
+
+    run = user.deploy("-s", user.source(), "-m", str(manifest))
+
+    assert run["state"] == "succeeded", run["error"]
+    assert run["trials"][0]["metrics"]["number"] == 77
