@@ -16,6 +16,9 @@ from shared.errors import Reject
 SKIPPED: Final = frozenset({".git", ".hg", ".svn", ".DS_Store", "__pycache__", ".ipynb_checkpoints"})
 # The default of zstd: more than 200 MB/s a core, which is faster than the lines that bundles travel.
 _LEVEL: Final = 3
+# From here on compressing takes longer than anybody overlooks, and gains nothing where a sample stays as it is.
+_SAMPLED_MIN_BYTES: Final = 64 << 20
+_WORTH_IT: Final = 0.95
 # With tar's own 16 KiB, a progress bar costs as much as the hashing.
 _BLOCK_BYTES: Final = 1 << 20
 
@@ -55,6 +58,23 @@ def pack(found: list[tuple[str, Path]], to: Path, advance: Advance, *, compress:
         tar.copybufsize = _BLOCK_BYTES  # type: ignore[attr-defined]  # documented nowhere but in tarfile's source
         entries = [_add(tar, name, path, advance) for name, path in found]
     return Packed(to, tree_hash(entries), sum(entry.size for entry in entries))
+
+
+def gets_smaller(found: list[tuple[str, Path]]) -> bool:
+    """Whether compressing is worth its time, judged by a sample of the largest file: images and archives are not.
+
+    Of small bundles it always is: nobody notices.
+    """
+    import zstandard
+
+    sizes = {path: path.stat().st_size for _, path in found}
+    largest = max(sizes, key=lambda path: sizes[path])
+    if sum(sizes.values()) < _SAMPLED_MIN_BYTES:
+        return True
+    with largest.open("rb") as file:
+        file.seek(sizes[largest] // 2)
+        sample = file.read(_BLOCK_BYTES)
+    return len(zstandard.ZstdCompressor(level=_LEVEL).compress(sample)) < _WORTH_IT * len(sample)
 
 
 def _compressed(file: IO[bytes]) -> IO[bytes]:

@@ -83,8 +83,10 @@ def _directory(bundle: Bundle, folder: Path) -> Part:
     total = sum(path.stat().st_size for _, path in found)
     kind = folder / bundle.kind
     kind.mkdir()
-    with _bar(f"Compressing {bundle.kind} bundle", total) as advance:
-        packed = pack.pack(found, kind / f"{bundle.name}.tar.zst", advance, compress=True)
+    compress = pack.gets_smaller(found)
+    with _bar(f"{'Compressing' if compress else 'Packing'} {bundle.kind} bundle", total) as advance:
+        path = kind / f"{bundle.name}.tar{'.zst' if compress else ''}"
+        packed = pack.pack(found, path, advance, compress=compress)
     if packed.unpacked > _MOST_RATIO * packed.path.stat().st_size:
         packed = pack.pack(found, kind / f"{bundle.name}.tar", lambda _: None, compress=False)
     return Part(bundle.kind, bundle.name, packed.path, packed.tree)

@@ -15,6 +15,7 @@ import pytest
 from functions.ingest.archive import Limits, unpack
 from functions.ingest.layout import source_root
 from kaos import templates
+from kaos.cli import pack as pack_module
 from kaos.cli import upload
 from shared.bundles import tree_hash
 from tests.unit.cli.conftest import Call
@@ -411,3 +412,14 @@ def test_ctrl_c_ends_the_watching_and_says_that_the_run_goes_on(finished: Gatewa
     assert watching.returncode == 130
     assert f"The run goes on: kaos train logs -f -r {run_id(1)}" in err
     assert "Traceback" not in err
+
+
+def test_what_does_not_get_smaller_travels_as_it_is(
+    gateway: Gateway, call: Call, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pack_module, "_SAMPLED_MIN_BYTES", 1)
+    (data / "noise.bin").write_bytes(os.urandom(300_000))
+    assert call("train", "deploy", "-d", data, "-w", "mnist").code == 0
+    (data / "noise.bin").write_text("\n".join(str(number * number) for number in range(50_000)))
+    assert call("train", "deploy", "-d", data, "-w", "mnist").code == 0
+    assert [key.rpartition("/")[2] for key in gateway.stored] == ["data.tar", "data.tar.zst"]
