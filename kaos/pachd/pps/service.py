@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -11,10 +11,10 @@ from python_pachyderm.proto.v2.pps import pps_pb2, pps_pb2_grpc
 
 from kaos.pachd.database import Database
 from kaos.pachd.errors import not_found, unsupported
-from kaos.pachd.pfs.names import Row
+from kaos.pachd.pfs.names import Row, project_of
 from kaos.pachd.pps import datums, jobs, pipelines
 from kaos.pachd.pps.logs import JobLogs, Record
-from kaos.pachd.pps.names import find_pipeline
+from kaos.pachd.pps.names import find_pipeline, look_up_pipeline
 from kaos.pachd.pps.scheduler import Scheduler, log_name
 from kaos.pachd.requests import Requests
 from kaos.pachd.wire import Actions, WireTransactions
@@ -51,7 +51,8 @@ class PpsService(pps_pb2_grpc.APIServicer):  # type: ignore[misc]  # generated, 
 
     async def DeletePipeline(self, request: Any, _context: Any) -> Any:  # noqa: N802
         """See pipelines.delete_pipeline. Its jobs' logs go with it."""
-        return await self._requests.write(pipelines.delete_pipeline, request)
+        names = await self._requests.read(_logs_of_pipeline, request)
+        return await self._delete(pipelines.delete_pipeline, request, names)
 
     async def StartPipeline(self, request: Any, _context: Any) -> Any:  # noqa: N802
         """See pipelines.start_pipeline."""
@@ -108,8 +109,9 @@ class PpsService(pps_pb2_grpc.APIServicer):  # type: ignore[misc]  # generated, 
         return await self._requests.perform("stop_job", request, context)
 
     async def DeleteJob(self, request: Any, _context: Any) -> Any:  # noqa: N802
-        """See jobs.delete_job."""
-        return await self._requests.write(jobs.delete_job, request)
+        """See jobs.delete_job. Its log goes with it."""
+        name = await self._requests.read(lambda connection, asked: log_name(jobs.find(connection, asked.job)), request)
+        return await self._delete(jobs.delete_job, request, [name])
 
     # Datums and logs.
 
@@ -148,6 +150,12 @@ class PpsService(pps_pb2_grpc.APIServicer):  # type: ignore[misc]  # generated, 
         for message in tail:
             yield message
 
+    async def _delete(self, work: Callable[[Any, Any], object], request: Any, logs: list[str]) -> Any:
+        answer = await self._requests.write(work, request)
+        for name in logs:
+            self._logs.forget(name)
+        return answer
+
     def _records(self, row: Row, *, follow: bool) -> AsyncIterator[Record]:
         name = log_name(row)
         return self._logs.follow(name, lambda: self._is_over(row["id"])) if follow else self._logs.read(name)
@@ -155,6 +163,15 @@ class PpsService(pps_pb2_grpc.APIServicer):  # type: ignore[misc]  # generated, 
     async def _is_over(self, rowid: int) -> bool:
         row = await self._database.read(lambda connection: jobs.look_up(connection, rowid))
         return row is None or row["finished"] is not None
+
+
+def _logs_of_pipeline(connection: Any, request: Any) -> list[str]:
+    """The logs of all its jobs; none where there is no such pipeline."""
+    pipeline = look_up_pipeline(connection, project_of(request.pipeline.project), request.pipeline.name)
+    if pipeline is None:
+        return []
+    rows = connection.execute("SELECT id, commit_set FROM jobs WHERE pipeline = ?", (pipeline["id"],))
+    return [log_name(row) for row in rows]
 
 
 def _inspected(connection: Any, request: Any) -> tuple[Row, Any]:

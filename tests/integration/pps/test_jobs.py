@@ -8,7 +8,7 @@ from python_pachyderm.proto.v2.pfs import pfs_pb2
 from python_pachyderm.proto.v2.pps import pps_pb2
 
 from shared.pachyderm import commit_of, is_code
-from tests.integration.pps.conftest import Project
+from tests.integration.pps.conftest import Engine, Project
 
 JOB = pps_pb2.JobState
 DATUM = pps_pb2.DatumState
@@ -200,11 +200,14 @@ def test_a_stopped_pipeline_makes_no_jobs_until_it_is_started(project: Project) 
     assert project.output("copy", project.newest("copy").job.id) == {"/b": b"2"}
 
 
-def test_a_deleted_pipeline_leaves_nothing(project: Project) -> None:
+def test_a_deleted_pipeline_leaves_nothing(project: Project, engine: Engine) -> None:
     project.put({"/a": b"1"})
     project.pipeline("copy", COPY)
     job = project.newest("copy")
+    logs = engine.home / "pachd" / "logs"
+    assert [*logs.glob(f"{job.job.id}*")]
     project.client.delete_pipeline("copy", project_name=project.name)
+    assert not [*logs.glob(f"{job.job.id}*")]
     for ask in (
         lambda: list(project.client.inspect_pipeline("copy", project_name=project.name)),
         lambda: list(project.client.inspect_job(job.job.id, "copy", project_name=project.name)),
