@@ -82,6 +82,8 @@ def _create_pipeline(client: Client, workspace: str, pipeline: str, name: str, s
         parallelism_spec=pps_pb2.ParallelismSpec(constant=_PARALLELISM),
         # What luck decides, the network, the fetcher tries again itself.
         datum_tries=1,
+        # On a cluster, the pipelines of manifests that nobody changes have no workers.
+        autoscaling=True,
         description=f"Fetches the data that manifest {name} names.",
     )
 

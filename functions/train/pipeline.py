@@ -1,4 +1,9 @@
-"""The train pipeline: one for each image and set of resources, since updating one would kill its unfinished jobs."""
+"""The train pipeline: one for each image and set of resources, since updating one would kill its unfinished jobs.
+
+None is ever deleted but with its workspace: a pipeline's output repo holds the models, its jobs say which trials were
+done, and Pachyderm makes no pipeline of that name again where the repo is kept. Stopping it would kill what is launched
+meanwhile, and starting it again makes a job that nobody has asked for. So it is Pachyderm that sees to idle ones.
+"""
 
 import hashlib
 
@@ -69,6 +74,8 @@ def create_pipeline(client: Client, workspace: str, pipeline: str, inputs: Input
         resource_limits=resources,
         # A training is not repeated behind the user's back: it may be long, and what fails once mostly fails again.
         datum_tries=1,
+        # On a cluster, what is idle has no workers: each would hold the cores, the memory and the GPUs of a trial.
+        autoscaling=True,
         description="Trains models with one image.",
     )
 

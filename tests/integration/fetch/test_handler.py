@@ -88,6 +88,7 @@ async def test_each_shard_is_a_datum_and_files_lie_under_the_name(workspace: Wor
     )
     assert (info.details.input.pfs.glob, info.details.input.pfs.branch) == ("/*", DATA)
     assert list(info.details.transform.cmd)[-2:] == ["/pfs/manifest", "/pfs/out/data"]
+    assert info.details.autoscaling
 
 
 async def test_a_manifest_that_could_not_be_stored_is_told(workspace: Workspace) -> None:
