@@ -23,6 +23,7 @@ from shared.consumer import Ends, consume, rejection_targets
 from shared.errors import KaosError, NotFound, Reject
 from shared.events import Event
 from shared.function import Function
+from shared.images import ImageStore
 from shared.jobs import Jobs
 from shared.objects import Objects
 from shared.pachyderm import Pachyderm
@@ -140,6 +141,11 @@ def _works(part: str, services: Services) -> Iterator[tuple[str, Coroutine[Any, 
     else:
         for function in _functions(part):
             yield f"{part}.{function.name}", _consume(function, part, services)
+        if part == "build" and services.settings.images is not None:
+            store = ImageStore(services.settings.images)
+            sweep = import_module("functions.build.sweep")
+            work = sweep.keep_sweeping(pachyderm=services.pachyderm, store=store, settings=services.settings)
+            yield f"{part}.sweep", work
 
 
 async def _serve_gateway(services: Services) -> None:

@@ -1,14 +1,19 @@
 """Images without a container engine: the layers, environments and settings that a build makes and a job runs in."""
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from shared.errors import NotFound
+
+_TAKEN_OUT = "taken-out-"
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,8 @@ class Image:
 class ImageStore:
     """A directory of images, layers and environments, shared by the builder (writes) and the runtimes (read).
 
-    Everything in it is named by what it is made of, appears by one rename, and is never changed afterwards. It is
+    Everything in it is named by what it is made of, appears by one rename, and is never changed afterwards, but for the
+    time of its directory or file: when a build last used it. What nobody uses is taken out while nobody builds. It is
     closed to other users of the machine: a layer may hold set-user-id programs of a hostile image.
     """
 
@@ -72,7 +78,7 @@ class ImageStore:
     def put(self, image: Image) -> None:
         """Records an image; recording it again changes nothing."""
         path = self._image(image.digest)
-        if path.exists():
+        if is_renewed(path):
             return
         draft = self.root / "scratch" / f"{image.digest}.{os.getpid()}"
         with draft.open("wb") as file:
@@ -101,8 +107,55 @@ class ImageStore:
         """The Python environment of this key, to be bound read-only."""
         return self.root / "environments" / key
 
+    def every(self) -> Iterator[tuple[Path, Image]]:
+        """All images, each with the file that records it."""
+        for path in sorted((self.root / "images").glob("*.json")):
+            yield path, _read(path)
+
+    @contextlib.contextmanager
+    def building(self) -> Iterator[None]:
+        """While this lasts, nothing is taken out of the store. Builds go on side by side."""
+        with self._locked(fcntl.LOCK_SH):
+            yield
+
+    @contextlib.contextmanager
+    def sweeping(self) -> Iterator[bool]:
+        """Whether nobody builds; if so, builds wait while this lasts."""
+        try:
+            with self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB):
+                yield True
+        except BlockingIOError:
+            yield False
+
+    def take_out(self, path: Path) -> None:
+        """Takes a file or directory out of the store at once; `left` has it, until somebody removes it."""
+        path.rename(self.root / "scratch" / f"{_TAKEN_OUT}{uuid.uuid4().hex}")
+
+    def left(self) -> list[Path]:
+        """What was taken out and is still there."""
+        return sorted((self.root / "scratch").glob(f"{_TAKEN_OUT}*"))
+
+    @contextlib.contextmanager
+    def _locked(self, how: int) -> Iterator[None]:
+        """The lock is the kernel's: it ends with the process, however that ends."""
+        descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, how)
+            yield
+        finally:
+            os.close(descriptor)
+
     def _image(self, digest: str) -> Path:
         return self.root / "images" / f"{digest}.json"
+
+
+def is_renewed(path: Path) -> bool:
+    """Whether this part of a store is there, and counts as used now."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def digest_of(properties: object) -> str:

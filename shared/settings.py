@@ -1,5 +1,6 @@
 """Where the three outside systems are, from the environment alone (`KAOS_…`); no logic reads os.environ."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
@@ -40,6 +41,11 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     builder_image: str = "kaos/builder"
+    # Where builds without a container engine keep images, on this machine; None: nothing is swept. What no image needs
+    # is kept for so many days after its last use: two weeks, as events, so that a holiday costs nobody a build from the
+    # start; never less than the day that a build may take.
+    images: Path | None = None
+    images_keep_days: float = Field(default=14.0, ge=1)
 
     # Remote data. Allowed beside public addresses: host:port or networks (10.0.0.0/8), separated by commas or spaces.
     fetcher_image: str = "kaos/fetcher"

@@ -207,6 +207,7 @@ def _serve(home: Home, ports: Ports, secrets: Secrets, engine: Engine, answers: 
         "KAOS_PACHYDERM_ADDRESS": f"{HOST}:{ports.pachd}",
         "KAOS_PACHYDERM_TOKEN": secrets.pachd_token,
         "KAOS_BUILDER_IMAGE": _BUILDER_IMAGE,
+        "KAOS_IMAGES": str(home.images),
         "KAOS_FETCHER_IMAGE": _FETCHER_IMAGE,
         "KAOS_FETCH_ALLOW": _fetch_allow(ports),
         "KAOS_FETCH_BUCKETS": _fetch_buckets(),

@@ -3,12 +3,15 @@
 import asyncio
 from collections.abc import Coroutine, Iterator
 from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from kaos import serve
 from shared.function import Function
+from shared.settings import Settings
 
 FUNCTIONS = [
     pytest.param(function, id=f"{part}.{function.name}")
@@ -39,6 +42,20 @@ def test_what_nobody_offers_is_noticed_at_the_start() -> None:
     function = Function("f", "f", cast("Any", object), handler, 1)
     with pytest.raises(KeyError, match="unheard_of"):
         serve.dependencies(function, cast("Any", None), cast("Any", Everything()))
+
+
+@pytest.mark.parametrize("images", [True, False])
+def test_images_are_swept_where_builds_keep_them_on_this_machine(images: bool, tmp_path: Path) -> None:
+    services: Any = SimpleNamespace(
+        **{name: name for name in ("runs", "jobs", "objects", "pachyderm", "bucket")},
+        bus=SimpleNamespace(named=lambda _: "bus"),
+        settings=Settings(images=tmp_path / "images" if images else None),
+    )
+    works = dict(serve._works("build", services))
+    for work in works.values():
+        work.close()
+
+    assert [*works] == ["build.build", *(["build.sweep"] if images else [])]
 
 
 def test_there_is_no_part_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:

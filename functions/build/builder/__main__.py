@@ -54,14 +54,16 @@ def _build(source: Path, out: Path, engine: str, env: Mapping[str, str]) -> None
     from functions.build.builder.build import build  # noqa: PLC0415
     from shared.images import ImageStore  # noqa: PLC0415
 
-    build(
-        bundle,
-        out,
-        ImageStore(Path(store)),
-        say,
-        strict_python=env.get("KAOS_BUILD_STRICT_PYTHON") == "1",
-        sandboxed=env.get("KAOS_BUILD_PLAIN") != "1",
-    )
+    images = ImageStore(Path(store))
+    with images.building():
+        build(
+            bundle,
+            out,
+            images,
+            say,
+            strict_python=env.get("KAOS_BUILD_STRICT_PYTHON") == "1",
+            sandboxed=env.get("KAOS_BUILD_PLAIN") != "1",
+        )
 
 
 def _fault(error: Exception) -> KaosError:

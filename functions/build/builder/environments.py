@@ -24,7 +24,7 @@ from functions.build.builder.diagnosis import diagnosed, lacks_wheel
 from functions.build.builder.layers import Draft, discard, draft
 from functions.build.builder.requirements import Request
 from functions.build.builder.toolchain import Toolchain
-from shared.images import ImageStore, digest_of
+from shared.images import ImageStore, digest_of, is_renewed
 from shared.sandbox import Bind
 from shared.skeleton import ENVIRONMENTS, PYTHON, SHIM
 
@@ -48,7 +48,7 @@ def base(tools: Toolchain) -> str:
     wheels = sorted(bundled.glob("setuptools-*.whl"))
     names = [wheel.name for wheel in wheels]
     key = digest_of([_RECIPE, str(tools.python), tools.interpreter.identity, platform.machine(), names])
-    if not tools.store.environment(key).exists():
+    if not is_renewed(tools.store.environment(key)):
         made = draft(tools.store)
         try:
             _make_base(tools, made.root, wheels[-1:])
@@ -65,7 +65,7 @@ def install(tools: Toolchain, prior: str, request: Request, say: Callable[[str],
     """
     asked = [request.requirements, request.constraints, request.options]
     key = digest_of([_RECIPE, prior, tools.interpreter.identity, platform.machine(), asked])
-    if tools.store.environment(key).exists():
+    if is_renewed(tools.store.environment(key)):
         say(f"Uses the Python environment {key[:12]}, made before\n")
         return key
     done = None if request.builds else _attempt(tools, prior, request, key, builds=False)
@@ -191,6 +191,7 @@ def _compile(tools: Toolchain, root: Path) -> None:
 
 def _keep(store: ImageStore, root: Path, key: str) -> None:
     """Gives an environment its name; of two builders, one wins and the other's is the same."""
+    os.utime(root)  # what it was copied from may be old
     try:
         root.rename(store.environment(key))
     except OSError:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from shared.errors import Reject
-from shared.images import ImageStore
+from shared.images import ImageStore, is_renewed
 from shared.sandbox import planted_link
 
 # Hex digits of a layer's name: 128 bits, and short enough for overlayfs's options (see shared.sandbox.MAX_LAYERS).
@@ -46,9 +46,14 @@ class Draft:
 
 
 def known(store: ImageStore, layer: str) -> Layer | None:
-    """The layer made earlier from the same key."""
-    record = store.layer(layer).parent / "layer.json"
-    return Layer(**json.loads(record.read_text())) if record.exists() else None
+    """The layer made earlier from the same key, which is used now."""
+    folder = store.layer(layer).parent
+    return read(folder) if is_renewed(folder) else None
+
+
+def read(folder: Path) -> Layer:
+    """What is known of the layer in this directory of a store."""
+    return Layer(**json.loads((folder / "layer.json").read_text()))
 
 
 def draft(store: ImageStore) -> Draft:

@@ -56,6 +56,13 @@ def on_host(tools: Toolchain, arguments: list[str]) -> "subprocess.CompletedProc
     return _checked(tools, _run([*guard, str(program()), *arguments], _with_cache(tools.store)))
 
 
+def forget(store: ImageStore, packages: list[str]) -> None:
+    """Removes packages from the cache, by their names. Raises OSError where uv can't."""
+    done = _run([str(program()), "cache", "clean", "--", *packages], _with_cache(store))
+    if done.returncode != 0:
+        raise OSError(f"uv cache clean: {done.stdout.strip()[-200:]}")
+
+
 def confined(
     tools: Toolchain, argv: list[str], binds: tuple[Bind, ...], *, online: bool
 ) -> "subprocess.CompletedProcess[str]":
@@ -83,8 +90,13 @@ def confined(
         discard(made)
 
 
+def cache_of(store: ImageStore) -> Path:
+    """The cache's directory."""
+    return store.layer(CACHE_LAYER) / CACHE.lstrip("/")
+
+
 def _with_cache(store: ImageStore) -> dict[str, str]:
-    cache = store.layer(CACHE_LAYER) / CACHE.lstrip("/")
+    cache = cache_of(store)
     cache.mkdir(parents=True, exist_ok=True)
     home = os.path.expanduser("~")  # noqa: PTH111 - Path.expanduser raises where there is no home
     variables = {"PATH": _SYSTEM_PATH, "HOME": home, "UV_CACHE_DIR": str(cache), "TMPDIR": str(cache)}
