@@ -1,12 +1,17 @@
 """Publishes events on NATS JetStream, and opens the buckets that hold records."""
 
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 import nats
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
+from nats.js.api import PubAck
 from nats.js.kv import KeyValue
 
 from shared.errors import Unreachable
@@ -20,6 +25,9 @@ from shared.trials import Trials
 
 # An acknowledged publish is on disk (sync_interval: always; p50 0.4 ms): 5 s means that the server is in trouble.
 _PUBLISH_TIMEOUT = 5.0
+# So many events may be under way at once: the store's fsync is shared by all that wait for it, and 64 log lines of the
+# largest kind are 1 MiB.
+_UNHEARD_MOST: Final = 64
 # Not the client's usual prefix: subscribers, who may read inboxes below that one, must not read our answers.
 _INBOX = "_INBOX_KAOS"
 # Those whose keys begin with the workspace, and those whose subjects do (deploy/nats.toml).
@@ -45,12 +53,27 @@ class Bus:
 
     async def forward(self, event: Event[D]) -> None:
         """Publishes an event as it is, on its own subject."""
-        await self.stream.publish(
-            event.subject,
-            event.to_bytes(),
-            timeout=_PUBLISH_TIMEOUT,
-            headers={"Nats-Msg-Id": event.id, "Content-Type": "application/cloudevents+json"},
-        )
+        await self.stream.publish(event.subject, event.to_bytes(), timeout=_PUBLISH_TIMEOUT, headers=_headers(event))
+
+    @asynccontextmanager
+    async def in_turn(self) -> AsyncIterator[Callable[[Data], Awaitable[None]]]:
+        """Gives a `publish` that tells in the order it is called and does not wait for each to be durable.
+
+        All are when the block ends. Raises nats.errors.Error or TimeoutError, there or earlier, where one is not.
+        """
+        unheard: deque[asyncio.Future[PubAck]] = deque()
+
+        async def heard(most: int) -> None:
+            while len(unheard) > most:
+                await asyncio.wait_for(unheard.popleft(), _PUBLISH_TIMEOUT)
+
+        async def publish(data: Data) -> None:
+            event = new_event(data, source=self.source)
+            unheard.append(await self.stream.publish_async(event.subject, event.to_bytes(), headers=_headers(event)))
+            await heard(_UNHEARD_MOST)
+
+        yield publish
+        await heard(0)
 
     async def key_value(self, name: str) -> KeyValue:
         """A key-value bucket. The server is asked for it once: nats-py would ask each time."""
@@ -98,6 +121,10 @@ class Bus:
         """Flushes and disconnects."""
         if not self.client.is_closed:
             await self.client.drain()
+
+
+def _headers(event: Event[Any]) -> dict[str, str]:
+    return {"Nats-Msg-Id": event.id, "Content-Type": "application/cloudevents+json"}
 
 
 async def connect(settings: Settings, *, source: str) -> Bus:

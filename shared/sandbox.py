@@ -20,10 +20,11 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import IO
 
@@ -146,13 +147,11 @@ def _namespaces(*, root: bool) -> tuple[str, ...]:
 
 
 def _overlay(sandbox: Sandbox, *, root: bool) -> str:
-    python = Path(sandbox.image.python)
-    base = skeleton(sandbox.store.root, python)
-    settings = etc(sandbox.store.root, (*host(python).directories, *host(python).files))
+    lowest = _lowest(sandbox.store.root, Path(sandbox.image.python), int(time.monotonic()))
     layers = [f"{layer}/root" for layer in reversed(sandbox.image.layers)]
     return ",".join(
         (
-            f"lowerdir={':'.join([*layers, f'../skeletons/{settings.name}', f'../skeletons/{base.name}'])}",
+            f"lowerdir={':'.join((*layers, *lowest))}",
             f"upperdir={_option(sandbox.upper)}",
             f"workdir={_option(sandbox.work)}",
             # Without root, overlayfs keeps its marks in attributes that a user namespace may set.
@@ -160,6 +159,16 @@ def _overlay(sandbox: Sandbox, *, root: bool) -> str:
             *(("volatile",) if sandbox.volatile else ()),
         )
     )
+
+
+@lru_cache(maxsize=16)
+def _lowest(store: Path, python: Path, _second: int) -> tuple[str, ...]:
+    """The layers below those of every image. Whether the host's settings have changed is asked once a second.
+
+    It takes a millisecond, and a grid starts a hundred sandboxes in that time.
+    """
+    settings = etc(store, (*host(python).directories, *host(python).files))
+    return f"../skeletons/{settings.name}", f"../skeletons/{skeleton(store, python).name}"
 
 
 @cache

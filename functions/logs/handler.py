@@ -60,15 +60,16 @@ async def follow(event: Event[JobStarted], *, pachyderm: Pachyderm, runs: Runs, 
     await live.resume()
     telling = asyncio.create_task(live.tell())
     try:
-        async for told in read_job(job, pachyderm=pachyderm, follow=True):
-            match told:
-                case LogLine():
-                    for run in job.runs:
-                        await bus.publish(told.model_copy(update={"run": run}))
-                case Report():
-                    live.hear(told)
-                case TrialEnd():
-                    live.end(told)
+        async with bus.in_turn() as publish:
+            async for told in read_job(job, pachyderm=pachyderm, follow=True):
+                match told:
+                    case LogLine():
+                        for run in job.runs:
+                            await publish(told.model_copy(update={"run": run}))
+                    case Report():
+                        live.hear(told)
+                    case TrialEnd():
+                        live.end(told)
     except grpc.RpcError as error:
         if is_code(error, grpc.StatusCode.NOT_FOUND):
             return  # the job was deleted

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -13,14 +14,16 @@ from typing import Any, Final, TypeVar
 
 from kaos.pachd.database import Database
 from kaos.pachd.pfs.names import Row
-from kaos.pachd.pps.datums import InputFile, files_of
+from kaos.pachd.pps.datums import InputFile, files_of, find_datum
 from kaos.pachd.pps.logs import JobLog
 from kaos.pachd.pps.outputs import OutputError, take_in
 from kaos.pachd.pps.progress import Done
 from kaos.pachd.pps.watching import watch
 from kaos.pachd.runtimes.container import Container, Exit, Limits, Runtime
+from kaos.pachd.runtimes.process import uninterrupted
 from kaos.pachd.storage.blobs import Blobs
 from kaos.pachd.storage.checkouts import Checkouts
+from kaos.pachd.storage.trees import Node
 
 T = TypeVar("T")
 # Enough of a hash to tell containers of one machine apart in a process list.
@@ -44,17 +47,22 @@ class Workshop:
 
 @dataclass(frozen=True)
 class Work:
-    """One datum of a job: its row, and what the pipeline says."""
+    """One datum of a job: its row, what the pipeline says, and the files it is given."""
 
     job: Row
     spec: Any
     datum: Row
-    output_commit: str
+    files: tuple[InputFile, ...]
+    inputs: tuple[tuple[str, Path], ...]
 
-    @property
-    def files(self) -> tuple[InputFile, ...]:
-        """What it is given."""
-        return files_of(self.datum)
+
+def look_up(connection: sqlite3.Connection, job: Row, spec: Any, number: int, checkouts: Checkouts) -> Work | None:
+    """A datum, its inputs laid out; None where the job has been deleted."""
+    datum = find_datum(connection, job["id"], number)
+    if datum is None:
+        return None
+    files = files_of(datum)
+    return Work(job, spec, datum, files, tuple((_place(file), checkouts.path(connection, file.node)) for file in files))
 
 
 # Waits for room on the machine, and holds it: see Slots.take.
@@ -66,19 +74,16 @@ async def do(work: Work, turn: Turn, log: JobLog, shop: Workshop) -> Done:
 
     `turn` is taken while user code runs, and not for what is done before and afterwards.
     """
-    inputs = await shop.database.read(
-        lambda connection: tuple((_place(file), shop.checkouts.path(connection, file.node)) for file in work.files)
-    )
     transform, done = work.spec.transform, Done("failed", 0, reason="it was not tried")
     program = _Program(tuple(transform.cmd), _lines(transform.stdin))
     for number in range(work.spec.datum_tries):
-        done, ended = await _attempt(work, number, program, inputs, turn, log, shop)
+        done, ended = await _attempt(work, number, program, turn, log, shop)
         log.say(work.datum["id"], _told(done, ended))
         if done.state == "success":
             return done
     if transform.err_cmd:
         program = _Program(tuple(transform.err_cmd), _lines(transform.err_stdin))
-        handled, _ = await _attempt(work, work.spec.datum_tries, program, inputs, turn, log, shop)
+        handled, _ = await _attempt(work, work.spec.datum_tries, program, turn, log, shop)
         if handled.state == "success":
             return Done("recovered", done.nanoseconds, reason=done.reason)
     return done
@@ -100,23 +105,18 @@ class _Program:
 
 
 async def _attempt(  # noqa: PLR0917  # they are the attempt
-    work: Work,
-    number: int,
-    program: _Program,
-    inputs: tuple[tuple[str, Path], ...],
-    turn: Turn,
-    log: JobLog,
-    shop: Workshop,
+    work: Work, number: int, program: _Program, turn: Turn, log: JobLog, shop: Workshop
 ) -> tuple[Done, Exit]:
     name = f"kaos-{work.job['commit_set'][:_SHORT]}-{work.job['id']}-{work.datum['number']}-{number}"
     room = shop.scratch / name
     out = room / "out"
-    await _in_thread(lambda: _empty(room, out))
+    # The scheduler has removed what an engine that was killed left; two directories are no work for a thread.
+    out.mkdir(parents=True)
     container = Container(
         name=name,
         image=work.spec.transform.image,
         cmd=program.cmd,
-        inputs=inputs,
+        inputs=work.inputs,
         out=out,
         stdin=program.stdin,
         env=_environment(work),
@@ -133,7 +133,8 @@ async def _attempt(  # noqa: PLR0917  # they are the attempt
     except LookupError as error:
         return Done("failed", 0, reason=str(error)), Exit(_NOT_STARTED, str(error))
     finally:
-        await asyncio.shield(_in_thread(lambda: _remove(room)))
+        if room.exists():
+            await uninterrupted(_in_thread(lambda: _remove(room)))
 
 
 @asynccontextmanager
@@ -150,10 +151,17 @@ async def _judged(ended: Exit, nanoseconds: int, container: Container, work: Wor
     if ended.code != 0 and ended.code not in work.spec.transform.accept_return_code:
         return Done("failed", nanoseconds, reason=ended.reason or f"exit code {ended.code}")
     try:
-        written = await _in_thread(lambda: take_in(container.out, container.inputs, shop.blobs))
+        written = await _in_thread(lambda: _taken_in(container, shop.blobs))
     except OutputError as error:
         return Done("failed", nanoseconds, reason=str(error))
     return Done("success", nanoseconds, written=tuple(written))
+
+
+def _taken_in(container: Container, blobs: Blobs) -> list[tuple[str, Node]]:
+    try:
+        return take_in(container.out, container.inputs, blobs)
+    finally:
+        _remove(container.out.parent)
 
 
 def _told(done: Done, ended: Exit) -> str:
@@ -186,17 +194,11 @@ def _environment(work: Work) -> dict[str, str]:
         found[f"{file.name}_COMMIT"] = file.commit_set
     return found | {
         "PACH_JOB_ID": work.job["commit_set"],
-        "PACH_OUTPUT_COMMIT_ID": work.output_commit,
+        "PACH_OUTPUT_COMMIT_ID": work.job["commit_set"],
         "PACH_DATUM_ID": work.datum["id"],
         "PPS_PIPELINE_NAME": work.job["name"],
         "PPS_PROJECT_NAME": work.job["project"],
     }
-
-
-def _empty(room: Path, out: Path) -> None:
-    """Makes the room, without what an attempt that an engine was killed in has left."""
-    _remove(room)
-    out.mkdir(parents=True)
 
 
 def _remove(room: Path) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, Self
 
 # A longer line is kept in pieces: readers hold whole lines in memory.
 LINE_MAX_BYTES: Final = 16 * 1024
@@ -27,16 +27,19 @@ class Record:
 
 
 class JobLogs:
-    """The logs below `root`, and a bell for each that somebody follows."""
+    """The logs below `root`: which are being written, and a bell for each that somebody follows."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._bells: dict[str, asyncio.Event] = {}
+        self._written: set[str] = set()
         root.mkdir(parents=True, exist_ok=True)
 
     def open(self, job: str) -> "JobLog":
         """Opens a job's log to be written on; `job` is fit for a file's name."""
-        return JobLog(self._path(job), lambda: self.ring(job))
+        log = JobLog(self._path(job), ring=lambda: self.ring(job), closed=lambda: self._close(job))
+        self._written.add(job)
+        return log
 
     def ring(self, job: str) -> None:
         """Wakes those who follow the job: there is more, or it is over."""
@@ -45,29 +48,34 @@ class JobLogs:
 
     async def read(self, job: str) -> AsyncIterator[Record]:
         """Every line written so far."""
-        reader = _Reader(self._path(job))
-        while records := reader.more():
-            for record in records:
-                yield record
-            await asyncio.sleep(0)  # others have their turn between two batches
-
-    async def follow(self, job: str, is_over: Callable[[], Awaitable[bool]]) -> AsyncIterator[Record]:
-        """Every line written so far and from now on, until the job is over."""
-        reader = _Reader(self._path(job))
-        while True:
-            bell = self._bells.setdefault(job, asyncio.Event())
-            # Asked before reading: what is written before a job's end is read before this ends.
-            over = await is_over()
+        with _Reader(self._path(job)) as reader:
             while records := reader.more():
                 for record in records:
                     yield record
-            if over:
-                return
-            await bell.wait()
+                await asyncio.sleep(0)  # others have their turn between two batches
+
+    async def follow(self, job: str, is_over: Callable[[], Awaitable[bool]]) -> AsyncIterator[Record]:
+        """Every line written so far and from now on, until the job is over."""
+        with _Reader(self._path(job)) as reader:
+            while True:
+                bell = self._bells.setdefault(job, asyncio.Event())
+                # Asked before reading: what is written before a job's end is read before this ends. While its log is
+                # being written it is not over, which need not be asked for every line.
+                over = job not in self._written and await is_over()
+                while records := reader.more():
+                    for record in records:
+                        yield record
+                if over:
+                    return
+                await bell.wait()
 
     def forget(self, job: str) -> None:
         """Removes the log."""
         self._path(job).unlink(missing_ok=True)
+
+    def _close(self, job: str) -> None:
+        self._written.discard(job)
+        self.ring(job)
 
     def _path(self, job: str) -> Path:
         return self._root / f"{job}.ndjson"
@@ -76,15 +84,16 @@ class JobLogs:
 class JobLog:
     """Appends to one job's log. What an engine that was killed left of a line is removed."""
 
-    def __init__(self, path: Path, ring: Callable[[], None]) -> None:
+    def __init__(self, path: Path, *, ring: Callable[[], None], closed: Callable[[], None]) -> None:
         self._ring = ring
+        self._closed = closed
         self._file: IO[bytes] = path.open("ab")
         _drop_unfinished_line(path, self._file)
 
     def close(self) -> None:
         """Lets go of the file, and wakes those who follow."""
         self._file.close()
-        self._ring()
+        self._closed()
 
     def say(self, datum: str, text: str) -> None:
         """A line of the engine's own."""
@@ -139,23 +148,29 @@ class DatumLog:
 
 
 class _Reader:
-    """Reads a log that may still grow."""
+    """Reads a log that may still grow, or even be begun."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._position = 0
+        self._file: IO[bytes] | None = None
         self._rest = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
 
     def more(self) -> list[Record]:
         """The next records; none where there are none for now."""
-        if not self._path.exists():
-            return []
-        with self._path.open("rb") as file:
-            file.seek(self._position)
-            # Holds whole lines: escaped as JSON, a piece of 16 KiB takes 96 KiB at most.
-            chunk = file.read(_READ_BYTES)
-        self._position += len(chunk)
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        if self._file is None:
+            try:
+                self._file = self._path.open("rb", buffering=0)
+            except FileNotFoundError:
+                return []
+        # Holds whole lines: escaped as JSON, a piece of 16 KiB takes 96 KiB at most.
+        *lines, self._rest = (self._rest + self._file.read(_READ_BYTES)).split(b"\n")
         return [Record(*json.loads(line)) for line in lines]
 
 

@@ -14,8 +14,7 @@ from kaos.pachd.bell import EVERY_JOB
 from kaos.pachd.errors import StatusError
 from kaos.pachd.pfs.names import Row
 from kaos.pachd.pps import jobs, progress
-from kaos.pachd.pps.attempts import Turn, Work, Workshop, do, give_up
-from kaos.pachd.pps.datums import find_datum
+from kaos.pachd.pps.attempts import Turn, Work, Workshop, do, give_up, look_up
 from kaos.pachd.pps.logs import JobLog, JobLogs
 from kaos.pachd.pps.progress import Begun, Done, Waits
 from kaos.pachd.pps.slots import Slots
@@ -174,10 +173,12 @@ class Scheduler:
         """Does one datum after the other until none is left; True where the job is over."""
         database = self._shop.database
         for number in left:
-            datum = await database.read(partial(find_datum, job=job["id"], number=number))
-            if datum is None:
+            work = await database.read(
+                partial(look_up, job=job, spec=spec, number=number, checkouts=self._shop.checkouts)
+            )
+            if work is None:
                 return True
-            done = await self._do(Work(job, spec, datum, job["commit_set"]), turn, written)
+            done = await self._do(work, turn, written)
             if await database.write(partial(progress.record, rowid=job["id"], number=number, done=done)):
                 return True
         return False

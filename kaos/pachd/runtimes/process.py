@@ -5,6 +5,7 @@ import contextlib
 import os
 import resource
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
@@ -116,15 +117,30 @@ def _launch(start: Start, stdin: bytes) -> tuple[Process, int]:
 
 
 def _exit_of(process: Process) -> "asyncio.Future[tuple[int, resource.struct_rusage]]":
-    """Resolves when the process has ended; a thread waits, as only wait4 tells what the tree used."""
+    """Resolves when the process has ended; only wait4 tells what the tree used."""
     loop = asyncio.get_running_loop()
     exited: asyncio.Future[tuple[int, resource.struct_rusage]] = loop.create_future()
 
-    def wait() -> None:
+    def reap() -> tuple[int, resource.struct_rusage]:
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
+        return process.returncode, usage
+
+    if sys.platform == "linux":
+        descriptor = os.pidfd_open(process.pid)
+
+        def ended() -> None:
+            loop.remove_reader(descriptor)
+            os.close(descriptor)
+            exited.set_result(reap())
+
+        loop.add_reader(descriptor, ended)
+        return exited
+
+    def wait() -> None:
+        found = reap()
         with contextlib.suppress(RuntimeError):  # the loop is closed: the engine is going down
-            loop.call_soon_threadsafe(exited.set_result, (process.returncode, usage))
+            loop.call_soon_threadsafe(exited.set_result, found)
 
     threading.Thread(target=wait, name=f"wait-{process.pid}", daemon=True).start()
     return exited
