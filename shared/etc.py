@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from shared.images import digest_of
+from shared.images import digest_of, keep
 
 _ETC = "/etc/"
 # What a program that uses the network must see as it is now. These two are mounted for it.
@@ -28,9 +28,7 @@ def etc(store: Path, paths: Sequence[str]) -> Path:
         draft = store / "scratch" / f"etc-{uuid.uuid4().hex}"
         for path in copied:
             _copy(Path(path), draft / path.lstrip("/"))
-        try:
-            draft.rename(layer)
-        except OSError:
+        if not keep(draft, layer):
             shutil.rmtree(draft)
     return layer
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from shared.disk import sync, sync_file_system
 from shared.errors import NotFound
 
 _TAKEN_OUT = "taken-out-"
@@ -76,16 +77,16 @@ class ImageStore:
             (self.root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def put(self, image: Image) -> None:
-        """Records an image; recording it again changes nothing."""
+        """Records an image, which then survives a power cut; recording it again changes nothing."""
         path = self._image(image.digest)
-        if is_renewed(path):
-            return
-        draft = self.root / "scratch" / f"{image.digest}.{os.getpid()}"
-        with draft.open("wb") as file:
-            file.write(_canonical(asdict(image)))
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
+        if not is_renewed(path):
+            draft = self.root / "scratch" / f"{image.digest}.{os.getpid()}"
+            draft.write_bytes(_canonical(asdict(image)))
+            sync(draft)
+            draft.replace(path)
+        # Layers and environments were written out before they got their names: see keep.
+        for kind in ("layers", "environments", "images"):
+            sync(self.root / kind)
 
     def resolve(self, ref: str) -> Image:
         """The image of `<name>@sha256:<digest>`; raises NotFound `image.unknown` where this store has none."""
@@ -147,6 +148,21 @@ class ImageStore:
 
     def _image(self, digest: str) -> Path:
         return self.root / "images" / f"{digest}.json"
+
+
+def keep(draft: Path, path: Path) -> bool:
+    """Gives a draft its name in the store, whole even after a power cut; False where there was one: of two, one wins.
+
+    A draft that is as large as an environment takes as long as the disk does.
+    """
+    sync_file_system(draft)
+    try:
+        draft.rename(path)
+    except OSError:
+        if not path.exists():
+            raise
+        return False
+    return True
 
 
 def is_renewed(path: Path) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
-from shared.images import digest_of
+from shared.images import digest_of, keep
 
 # The environment's fixed path. Builds put a link there instead, and move it as `pip install` makes new environments.
 PYTHON = "/.kaos/python/current"
@@ -79,9 +79,7 @@ def skeleton(store: Path, python: Path) -> Path:
     if not path.exists():
         draft = store / "scratch" / f"skeleton-{uuid.uuid4().hex}"
         _make(draft, seen, python.name)
-        try:
-            draft.rename(path)
-        except OSError:
+        if not keep(draft, path):
             shutil.rmtree(draft)
     return path
 

@@ -41,7 +41,7 @@ async def keep_sweeping(*, pachyderm: Pachyderm, store: ImageStore, settings: Se
             named = await pachyderm.call(lambda client: frozenset(_named(client, built)))
             older_than = time.time() - settings.images_keep_days * _DAY_SECONDS
             collected = await asyncio.to_thread(collect, store, named, older_than)
-        except (grpc.RpcError, OSError) as error:
+        except (grpc.RpcError, OSError, ValueError) as error:  # the last: a record that a failing disk has damaged
             log.warning("images.sweep-failed", error=details(error))
         else:
             if collected is None:

@@ -24,7 +24,7 @@ from functions.build.builder.diagnosis import diagnosed, lacks_wheel
 from functions.build.builder.layers import Draft, discard, draft
 from functions.build.builder.requirements import Request
 from functions.build.builder.toolchain import Toolchain
-from shared.images import ImageStore, digest_of, is_renewed
+from shared.images import digest_of, is_renewed, keep
 from shared.sandbox import Bind
 from shared.skeleton import ENVIRONMENTS, PYTHON, SHIM
 
@@ -52,7 +52,7 @@ def base(tools: Toolchain) -> str:
         made = draft(tools.store)
         try:
             _make_base(tools, made.root, wheels[-1:])
-            _keep(tools.store, made.root, key)
+            keep(made.root, tools.store.environment(key))
         finally:
             discard(made)
     return key
@@ -94,7 +94,8 @@ def _attempt(
             _point_scripts(made.root / "bin", template)
             _drop_stale(made.root, tools.store.environment(prior))
             _compile(tools, made.root)
-            _keep(tools.store, made.root, key)
+            os.utime(made.root)  # the one that it was copied from may be old
+            keep(made.root, tools.store.environment(key))
         return done
     finally:
         discard(made)
@@ -187,13 +188,3 @@ def _compile(tools: Toolchain, root: Path) -> None:
     """Byte-compiles, since a job can't keep what it compiles. Failures don't matter: some packages hold templates."""
     argv = [str(tools.python), "-I", "-S", "-m", "compileall", "-q", "-j", "0", "-x", r"/tests?/", f"{PYTHON}/lib"]
     uv.confined(tools, argv, (Bind(root, PYTHON, writable=True),), online=False)
-
-
-def _keep(store: ImageStore, root: Path, key: str) -> None:
-    """Gives an environment its name; of two builders, one wins and the other's is the same."""
-    os.utime(root)  # what it was copied from may be old
-    try:
-        root.rename(store.environment(key))
-    except OSError:
-        if not store.environment(key).exists():
-            raise

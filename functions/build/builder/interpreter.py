@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from functions.build.builder.dockerfile import refused
+from shared.disk import sync
 from shared.errors import Reject
 from shared.images import digest_of
 
@@ -127,6 +128,7 @@ def _query(path: Path, cache: Path) -> Interpreter | None:
     cache.mkdir(parents=True, exist_ok=True)
     draft = remembered.with_suffix(f".{os.getpid()}")
     draft.write_text(json.dumps([match[1], said.stdout.strip()]))
+    sync(draft)
     draft.replace(remembered)
     return Interpreter(path, match[1], said.stdout.strip())
 

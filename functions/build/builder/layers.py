@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from shared.errors import Reject
-from shared.images import ImageStore, is_renewed
+from shared.images import ImageStore, is_renewed, keep
 from shared.sandbox import planted_link
 
 # Hex digits of a layer's name: 128 bits, and short enough for overlayfs's options (see shared.sandbox.MAX_LAYERS).
@@ -72,14 +72,8 @@ def commit(store: ImageStore, made: Draft, layer: Layer, python: Path) -> Layer:
     _secure(made.root, python)
     layer = Layer(layer.id, layer.environment, not any(made.root.iterdir()), layer.seconds)
     (made.root.parent / "layer.json").write_text(json.dumps(asdict(layer)))
-    try:
-        made.root.parent.rename(store.layer(layer.id).parent)
-    except OSError:
-        kept = known(store, layer.id)
-        if kept is None:
-            raise
-        return kept
-    return layer
+    folder = store.layer(layer.id).parent
+    return layer if keep(made.root.parent, folder) else read(folder)
 
 
 def sweep(store: ImageStore, now: float) -> None:
