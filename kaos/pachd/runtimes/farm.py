@@ -9,11 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from shared.skeleton import PYTHON
-
 # How overlayfs marks a directory that hides what lower layers have there; the second without root.
 _OPAQUE: Final = ("trusted.overlay.opaque", "user.overlay.opaque")
-_SHEBANG: Final = f"#!{PYTHON}/bin/python".encode()
 
 
 def merge(layers: Iterable[Path], root: Path) -> None:
@@ -74,14 +71,3 @@ def _link_file(source: str, target: str) -> None:
         os.link(source, target)
     except OSError:
         Path(target).symlink_to(Path(source).absolute())
-
-
-def scripts(environment: Path, folder: Path) -> None:
-    """Copies into `folder` the environment's programs that name its Python by the path it has in a container."""
-    for script in (environment / "bin").iterdir():
-        if script.is_file() and not script.is_symlink():
-            first, _, rest = script.read_bytes().partition(b"\n")
-            if first.startswith(_SHEBANG):
-                copy = folder / script.name
-                copy.write_bytes(f"#!{environment}/bin/python".encode() + first[len(_SHEBANG) :] + b"\n" + rest)
-                copy.chmod(0o755)

@@ -40,7 +40,7 @@ _POLL_SECONDS: Final = 0.05
 
 @dataclass(frozen=True)
 class _Room:
-    """What a container has of its own: its root, its /pfs, programs with their right interpreter, a home."""
+    """What a container has of its own: its root, its /pfs, a home."""
 
     directory: Path
     environment: Path | None
@@ -53,10 +53,6 @@ class _Room:
     @property
     def pfs(self) -> Path:
         return self.directory / "pfs"
-
-    @property
-    def programs(self) -> Path:
-        return self.directory / "programs"
 
     def word(self, text: str) -> str:
         """What a path, or a list of them, in the container means on this host."""
@@ -77,7 +73,7 @@ class _Room:
     def _folders(self, path: str) -> Iterator[Path]:
         for folder in path.split(os.pathsep):
             if folder == f"{PYTHON}/bin" and self.environment:
-                yield from (self.programs, self.environment / "bin")
+                yield self.environment / "bin"
             else:
                 yield from (place for place in (Path(self._path(folder)), Path(folder)) if place.is_dir())
 
@@ -114,7 +110,7 @@ class Plain:
             image = self._store.resolve(container.image)
         except NotFound as error:
             raise LookupError(error.message) from error
-        own = scratch.make(self._directory, container.name, "root", "pfs", "programs", "home")
+        own = scratch.make(self._directory, container.name, "root", "pfs", "home")
         cgroup = self._cgroups.create(container.name, container.limits)
         try:
             async with self._shown(own / "pfs"):
@@ -168,8 +164,6 @@ class Plain:
 
     def _furnish(self, container: Container, image: Image, room: _Room) -> None:
         farm.merge((self._store.layer(layer) for layer in image.layers), room.root)
-        if room.environment:
-            farm.scripts(room.environment, room.programs)
         for name, source in container.inputs:
             farm.link(source, room.pfs / name)
         (room.pfs / "out").symlink_to(container.out.absolute())

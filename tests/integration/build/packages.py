@@ -16,6 +16,7 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
     name = "{name}-1.0-py3-none-any.whl"
     with zipfile.ZipFile(pathlib.Path(directory, name), "w") as wheel:
         wheel.writestr("{name}.py", "WORD = 'built'")
+        wheel.writestr("{name}-1.0.data/scripts/{name}", "#!python\\nimport {name}\\nprint({name}.WORD)\\n")
         wheel.writestr("{name}-1.0.dist-info/METADATA", {metadata!r})
         wheel.writestr("{name}-1.0.dist-info/WHEEL", {wheel!r})
         wheel.writestr("{name}-1.0.dist-info/RECORD", "")

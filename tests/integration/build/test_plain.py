@@ -5,6 +5,10 @@ from typing import Any
 
 import pytest
 
+from kaos.pachd.runtimes import scratch
+from kaos.pachd.runtimes.cgroups import Cgroups
+from kaos.pachd.runtimes.container import Container
+from kaos.pachd.runtimes.plain import Plain
 from shared.images import ImageStore
 
 START = "FROM python:3.11\nWORKDIR /opt/program\nCOPY . .\n"
@@ -26,6 +30,27 @@ def test_a_bundle_of_the_original_kaos_becomes_the_same_image(plain: Any, monkey
     monkeypatch.setenv("KAOS_BUILD_PLAIN", "0")
     monkeypatch.setenv("KAOS_IMAGES", str(plain.store.root.with_name("others")))
     assert plain.build().report["digest"] == result.report["digest"]
+
+
+@pytest.mark.parametrize("sandboxed", [True, False])
+async def test_programs_of_packages_run_as_they_do_in_a_sandbox(
+    plain: Any, sandboxed: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """That of a wheel, and what a source distribution brings as a script; in an environment of either builder."""
+    monkeypatch.setenv("KAOS_BUILD_PLAIN", "0" if sandboxed else "1")
+    plain.dockerfile(START + "RUN pip install greeting==1.0 homemade\n")
+    result = plain.build()
+    assert result.status == 0, result
+    script = ("sh", "-c", "greet; homemade; command -v greet")
+    inside = plain.run(result, *script).stdout.splitlines()
+    scratch.sweep(tmp_path / "containers")
+    (tmp_path / "job").mkdir()
+    container = Container("job", result.report["ref"], script, (), tmp_path / "job")
+    said = bytearray()
+    await Plain(plain.store, tmp_path / "containers", Cgroups("", ())).run(container, said.extend)
+    outside = said.decode().splitlines()
+    assert inside[:2] == outside[:2] == ["hello from 1.0", "built"]
+    assert outside[2] == str(plain.store.environment(result.report["environment"]) / "bin" / "greet")
 
 
 def test_a_source_distribution_is_built(plain: Any) -> None:

@@ -75,11 +75,11 @@ def test_what_lies_at_pfs_is_left_alone(store: ImageStore, directory: Path, tmp_
 
 
 async def test_programs_of_the_environment_run(plain: Any, store: ImageStore) -> None:
-    """Those that packages brought name the environment by its path in a container."""
+    """Those of packages begin as the builder makes them: they start the Python beside them."""
     folder = store.environment("e1") / "bin"
     folder.mkdir(parents=True)
     (folder / "python").symlink_to(sys.executable)
-    (folder / "greet").write_text(f"#!{PYTHON}/bin/python\nprint('hello')\n")
+    (folder / "greet").write_text('#!/bin/sh\nexec "$(dirname "$(realpath "$0")")"/python -c "print(\'hello\')"\n')
     (folder / "greet").chmod(0o755)
     image = Image.sealed(
         layers=(), environment="e1", python=sys.executable, env={"PATH": f"/.kaos/shim/bin:{PYTHON}/bin:/usr/bin:/bin"}
