@@ -85,7 +85,7 @@ async def _follow(owned: OwnedJob, *, bus: Bus, pachyderm: Pachyderm, jobs: Jobs
 async def _inspect(owned: OwnedJob, *, wait: bool, pachyderm: Pachyderm) -> Any | None:
     """The job's info, when it is over where `wait`; None where there is no such job. Outlives Pachyderm's restarts."""
     pipeline = pps_pb2.Pipeline(name=owned.pipeline, project=pfs_pb2.Project(name=owned.workspace))
-    request = pps_pb2.InspectJobRequest(job=pps_pb2.Job(id=owned.job, pipeline=pipeline), wait=wait, details=True)
+    request = pps_pb2.InspectJobRequest(job=pps_pb2.Job(id=owned.job, pipeline=pipeline), wait=wait)
     while True:
         try:
             return await pachyderm.pps.InspectJob(request, metadata=pachyderm.metadata)

@@ -2,7 +2,8 @@
 
 import json
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 import grpc
 from python_pachyderm import Client
@@ -20,6 +21,8 @@ from shared.workspaces import NO_PARAMS
 NEWEST_IMAGE = "latest"
 NEWEST_FETCHED = "latest"
 NEWEST_DATA = "master"
+# Images and commits of all workspaces that are trained with again and again.
+_REMEMBERED: Final = 256
 
 
 @dataclass(frozen=True)
@@ -62,14 +65,13 @@ def resolve(client: Client, run: Run) -> Inputs | Missing:
     params = _part(run, "params") or _newest(client, workspace, "params", NO_PARAMS)
     if params is None:
         raise LookupError(f"workspace {workspace} lacks params@{NO_PARAMS}, which is made with it")
-    described = json.loads(_read(client, workspace, "build", image, "/image.json"))
-    data, params = _hashed(client, workspace, data), _hashed(client, workspace, params)
+    described = _image(client, workspace, image)
     return Inputs(
         image=Input("build", image, described["source"]),
         reference=described["ref"],
         digest=described["digest"],
-        data=data,
-        params=params,
+        data=replace(data, content=_content(client, workspace, data.repo, data.commit)),
+        params=replace(params, content=_content(client, workspace, params.repo, params.commit)),
     )
 
 
@@ -105,9 +107,19 @@ def point_at_fetched(client: Client, run: Run) -> None:
     )
 
 
-def _hashed(client: Client, workspace: str, found: Input) -> Input:
-    whole = client.inspect_file(commit_of(workspace, found.repo, found.commit), "/")
-    return replace(found, content=whole.hash.hex())
+# A finished commit never changes, and its id is no other's: what is read of one is remembered, for run after run trains
+# with the same image and parameters.
+@lru_cache(maxsize=_REMEMBERED)
+def _image(client: Client, workspace: str, job: str) -> dict[str, str]:
+    """What the builder says of the image that the job has built."""
+    read: dict[str, str] = json.loads(client.get_file(commit_of(workspace, "build", job), "/image.json").read())
+    return read
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _content(client: Client, workspace: str, repo: str, commit: str) -> str:
+    """The hash of all files of a commit, in hex."""
+    return str(client.inspect_file(commit_of(workspace, repo, commit), "/").hash.hex())
 
 
 def _part(run: Run, kind: PartKind) -> Input | None:
@@ -139,10 +151,12 @@ def _newest(client: Client, workspace: str, repo: str, branch: str) -> Input | N
 
 
 def _newest_commit(client: Client, workspace: str, repo: str, branch: str) -> Any | None:
-    head = _head(client, workspace, repo, branch)
-    if head is None:
-        return None
-    [info] = client.inspect_commit(commit_of(workspace, repo, head), pfs_pb2.CommitState.STARTED)
+    try:
+        [info] = client.inspect_commit(commit_of(workspace, repo, branch=branch), pfs_pb2.CommitState.STARTED)
+    except grpc.RpcError as error:
+        if is_code(error, grpc.StatusCode.NOT_FOUND):
+            return None
+        raise
     return info
 
 
@@ -155,7 +169,3 @@ def _head(client: Client, workspace: str, repo: str, branch: str) -> str | None:
         raise
     return str(info.head.id) or None
 
-
-def _read(client: Client, workspace: str, repo: str, commit: str, path: str) -> bytes:
-    content: bytes = client.get_file(commit_of(workspace, repo, commit), path).read()
-    return content
