@@ -19,7 +19,7 @@ import structlog
 from shared import bucket, bus, pachyderm, progress, shutdown, telemetry
 from shared.bucket import Bucket
 from shared.bus import Bus
-from shared.consumer import Ends, consume, rejection_targets
+from shared.consumer import Ends, consume, runs_of
 from shared.errors import KaosError, NotFound, Reject
 from shared.events import Event
 from shared.function import Function
@@ -176,13 +176,13 @@ async def _consume(function: Function, part: str, services: Services) -> None:
     named = services.bus.named(part)
 
     async def rejected(event: Event[Any], reason: Reject) -> None:
-        for run in rejection_targets(event.data):
-            # An object's metadata may name a run that never was: then there is nobody to tell.
+        for run in runs_of(event):
+            # An object may name a run that never was, or have become none: then there is nobody to tell.
             with contextlib.suppress(NotFound):
                 await progress.reject(named, services.runs, event.data.workspace, run, reason)
 
     async def given_up(event: Event[Any], error: Exception) -> None:
-        for run in rejection_targets(event.data) if function.vital else ():
+        for run in runs_of(event) if function.vital else ():
             with contextlib.suppress(NotFound):
                 await progress.give_up(named, services.runs, event.data.workspace, run, error)
 

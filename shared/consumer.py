@@ -22,9 +22,10 @@ from pydantic import ValidationError
 from shared.bus import Bus
 from shared.cancellation import raise_if_cancelled
 from shared.errors import Reject, Retry
-from shared.events import CommitFinished, Data, Event, JobStarted, ObjectCreated
+from shared.events import CommitFinished, Event, JobStarted, ObjectCreated
 from shared.function import Function
 from shared.names import inbox_key
+from shared.objects import bare_run_id
 
 EVENTS_STREAM: Final = "kaos-events"
 # ack_wait is 30 s (deploy/nats.toml): two heartbeats may be lost before another process takes the message over.
@@ -190,16 +191,17 @@ async def _give_up(bus: Bus, message: Msg, event: Event[Any] | None, error: Exce
     await _until_heard(keep)
 
 
-def rejection_targets(data: Data) -> tuple[str, ...]:
-    """The runs that a rejected event speaks of; empty where it names none."""
-    match data:
-        case ObjectCreated():
-            named = _run_of_key(data.key) or data.metadata.get("kaos-run", "")
-            return (named,) if named else ()
-        case CommitFinished():
-            return (data.run,)
-        case JobStarted():
-            return data.runs
+def runs_of(event: Event[Any]) -> tuple[str, ...]:
+    """The runs that an event speaks of, each of which may be there or not."""
+    match event.data:
+        case ObjectCreated() as dropped:
+            named = _run_of_key(dropped.key) or dropped.metadata.get("kaos-run", "")
+            # The name may be nobody's: then the object has become a run of its own.
+            return (named, bare_run_id(event)) if named else (bare_run_id(event),)
+        case CommitFinished() as finished:
+            return (finished.run,)
+        case JobStarted() as job:
+            return job.runs
         case _:
             return ()
 

@@ -11,8 +11,10 @@ from datetime import datetime
 from nats.js.errors import KeyDeletedError, KeyNotFoundError, KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
 from pydantic import BaseModel, ConfigDict
+from ulid import ULID
 
 from shared.entries import entries
+from shared.events import Event, ObjectCreated
 from shared.names import InboxKey
 
 # 128 bits: no two objects of one inbox meet.
@@ -71,3 +73,13 @@ def object_id(bucket: str, key: str, *, within: InboxKey, etag: str, modified: d
     """
     parts = [bucket, key] if within.run else [bucket, key, etag, str(int(modified.timestamp()))]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:_ID_DIGITS]
+
+
+def bare_run_id(event: Event[ObjectCreated]) -> str:
+    """The run that an object becomes which belongs to none: a redelivery finds what the first delivery has made.
+
+    A ULID of the event's time and identity.
+    """
+    milliseconds = int(event.time.timestamp() * 1000)
+    randomness = hashlib.sha256(event.data.identity().encode()).digest()[:10]
+    return str(ULID.from_bytes(milliseconds.to_bytes(6, "big") + randomness)).lower()

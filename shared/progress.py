@@ -61,12 +61,15 @@ async def reject(bus: Bus, runs: Runs, workspace: str, run: str, reason: Reject)
 
 async def give_up(bus: Bus, runs: Runs, workspace: str, run: str, error: Exception) -> Run:
     """Ends a run that kaos itself can't go on with, whoever's fault that is: a run that hangs tells nobody anything."""
-    sentence = (
-        f"kaos could not go on with this run, and gave up after several attempts ({type(error).__name__}: {error}). "
-        "`kaos train retry` tries again; the log of kaos.serve tells more."
-    )
+    cause = f"{type(error).__name__}: {error}"
 
     def explain(record: Run) -> None:
-        record.error = Failure(code="internal.given-up", message=sentence)
+        # Only what is stored can be tried again.
+        way_out = "`kaos train retry` tries again" if record.complete() else "Deploy it again"
+        record.error = Failure(
+            code="internal.given-up",
+            message=f"kaos could not go on with this run, and gave up after several attempts ({cause}). {way_out}; "
+            "the log of kaos.serve tells more.",
+        )
 
     return await advance(bus, runs, workspace, run, "failed", explain)

@@ -14,13 +14,14 @@ from functions.ingest.archive import Limits
 from functions.ingest.bundle import Bundle
 from functions.ingest.commit import commit_bundle
 from functions.ingest.shards import previous_shards
-from functions.ingest.submission import bare_run, claim_run, run_id
+from functions.ingest.submission import bare_run, claim_run
 from shared.bucket import Bucket, Stored
 from shared.bus import Bus
 from shared.errors import Conflict, NotFound, Reject, Retry, Unreachable
 from shared.events import Event, ObjectCreated
 from shared.function import function
 from shared.names import InboxKey, PartKind, inbox_key
+from shared.objects import bare_run_id
 from shared.pachyderm import Pachyderm, details, is_away
 from shared.progress import advance, reject
 from shared.runs import FINAL, Run, Runs
@@ -117,7 +118,9 @@ async def _show(event: Event[ObjectCreated], reason: Reject, *, pachyderm: Pachy
     """
     if reason.code == "bundle.name":
         workspace, kind, *_ = event.data.key.split("/")
-        run = await bare_run(run_id(event), event, cast("PartKind", kind), "", pachyderm=pachyderm, runs=runs, bus=bus)
+        run = await bare_run(
+            bare_run_id(event), event, cast("PartKind", kind), "", pachyderm=pachyderm, runs=runs, bus=bus
+        )
         await reject(bus, runs, workspace, run.id, reason)
 
 
@@ -127,7 +130,7 @@ async def _end_lost(event: Event[ObjectCreated], key: InboxKey, gone: NotFound, 
     A bare object has none unless an earlier attempt made it; what replaced it has an event of its own.
     """
     try:
-        run = await runs.get(key.workspace, key.run or event.data.metadata.get("kaos-run") or run_id(event))
+        run = await runs.get(key.workspace, key.run or event.data.metadata.get("kaos-run") or bare_run_id(event))
     except NotFound:
         log.info("object.gone", key=event.data.key)
         return

@@ -1,16 +1,13 @@
 """Which run an object belongs to, and which of the events that tell of the object is the one to ingest it."""
 
-import hashlib
 from datetime import UTC, datetime
-
-from ulid import ULID
 
 from shared.bucket import Stored
 from shared.bus import Bus
 from shared.errors import NotFound
 from shared.events import Event, ObjectCreated
 from shared.names import InboxKey, PartKind, is_run
-from shared.objects import Claim, object_id
+from shared.objects import Claim, bare_run_id, object_id
 from shared.pachyderm import Pachyderm
 from shared.runs import Part, Run, Runs
 from shared.workspaces import ensure
@@ -27,20 +24,13 @@ async def claim_run(
     dropped = event.data
     submitted = await _submission(dropped.key, key, stored.metadata, runs)
     identity = object_id(dropped.bucket, dropped.key, within=key, etag=stored.etag, modified=stored.modified)
-    own = submitted.id if submitted else run_id(event)
+    own = submitted.id if submitted else bare_run_id(event)
     claim = await (await bus.objects()).claim(identity, Claim(workspace=key.workspace, run=own, event=event.id))
     if claim.event != event.id:
         return None
     if submitted is not None:
         return submitted
     return await bare_run(claim.run, event, key.kind, key.name, pachyderm=pachyderm, runs=runs, bus=bus)
-
-
-def run_id(event: Event[ObjectCreated]) -> str:
-    """A ULID of the event's time and identity: a redelivery finds the run that the first delivery made."""
-    milliseconds = int(event.time.timestamp() * 1000)
-    randomness = hashlib.sha256(event.data.identity().encode()).digest()[:10]
-    return str(ULID.from_bytes(milliseconds.to_bytes(6, "big") + randomness)).lower()
 
 
 async def bare_run(

@@ -7,7 +7,7 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 from pydantic import ValidationError
 
-from shared.consumer import rejection_targets
+from shared.consumer import runs_of
 from shared.events import (
     CommitFinished,
     Data,
@@ -19,6 +19,7 @@ from shared.events import (
     RunChanged,
     new_event,
 )
+from shared.objects import bare_run_id
 
 WHEN = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 COMMIT = CommitFinished(workspace="mnist", repo="source", commit="c" * 32, run="01j", bundle="mnist:e23a2f1")
@@ -79,8 +80,10 @@ def test_a_newer_writers_fields_are_ignored_and_missing_ones_are_not() -> None:
         RunChanged.model_validate({"workspace": "mnist", "run": "01j"})
 
 
-def test_a_rejection_ends_the_runs_that_its_event_names() -> None:
-    assert rejection_targets(COMMIT) == ("01j",)
-    assert rejection_targets(JOB) == ("01j",)
-    assert rejection_targets(OBJECT) == ()
-    assert rejection_targets(OBJECT.model_copy(update={"metadata": {"kaos-run": "01k"}})) == ("01k",)
+def test_an_event_speaks_of_the_runs_that_it_names_and_a_bare_object_of_its_own() -> None:
+    assert runs_of(new_event(COMMIT, source="test")) == ("01j",)
+    assert runs_of(new_event(JOB, source="test")) == ("01j",)
+    bare = new_event(OBJECT, source="test")
+    assert runs_of(bare) == (bare_run_id(bare),)
+    named = new_event(OBJECT.model_copy(update={"metadata": {"kaos-run": "01k"}}), source="test")
+    assert runs_of(named) == ("01k", bare_run_id(named))
