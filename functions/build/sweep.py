@@ -62,7 +62,7 @@ def _named(client: Client, built: dict[str, str]) -> Iterator[str]:
                 built[commit] = _reported(client, project.project.name, commit)
             yield built[commit]
     for pipeline in client.list_pipeline(details=True):
-        yield pipeline.details.transform.image.rpartition("@sha256:")[2]
+        yield pipeline.details.transform.image.partition("@sha256:")[2]
 
 
 def _builds(client: Client, workspace: str) -> list[str]:
