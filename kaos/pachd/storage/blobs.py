@@ -1,15 +1,15 @@
 """Content-addressed files: each is named by its SHA-256, written once, and never changed."""
 
-import ctypes
 import hashlib
 import itertools
 import os
 import shutil
 import stat
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, Self
+
+from shared.disk import sync, sync_file_system
 
 _CHUNK_BYTES: Final = 1 << 20
 # fsync of one small file costs 0.45 ms here, syncfs of everything 1 ms and up: above this many, one sync is cheaper.
@@ -31,7 +31,7 @@ class Blobs:
         # All of them now: a folder made later would have to be made durable too.
         for first in range(256):
             (root / f"{first:02x}").mkdir(exist_ok=True)
-        _fsync(root)
+        sync(root)
 
     def path(self, digest: str) -> Path:
         """Where the file with this SHA-256 lies."""
@@ -77,12 +77,12 @@ class Blobs:
         """Makes these files survive a power cut."""
         paths = [self.path(digest) for digest in digests]
         if len(paths) > _FSYNC_ONE_BY_ONE_MAX:
-            _sync_file_system(self._root)
+            sync_file_system(self._root)
             return
         for path in paths:
-            _fsync(path)
+            sync(path)
         for folder in {path.parent for path in paths}:
-            _fsync(folder)
+            sync(folder)
 
     def discard(self, unwanted: Callable[[str], bool], older_than: float) -> int:
         """Removes the files (by SHA-256) that are `unwanted` and were last asked for before `older_than`.
@@ -162,25 +162,3 @@ def _is_renewed(path: Path) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync_file_system(path: Path) -> None:
-    if sys.platform != "linux":
-        os.sync()
-        return
-    # Unlike sync(2) it leaves other file systems alone, and reports what could not be written.
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), str(path))
-    finally:
-        os.close(descriptor)
