@@ -67,7 +67,7 @@ class Submitted(BaseModel):
 
 
 class RunShown(Run):
-    """A run with its trials: those that its job has ended with, or until then those that told of metrics."""
+    """A run with its trials: those that its job has ended with, or until then those that have begun."""
 
     trials: list[Trial]
 

@@ -64,6 +64,7 @@ async def follow(event: Event[JobStarted], *, pachyderm: Pachyderm, runs: Runs, 
             async for told in read_job(job, pachyderm=pachyderm, follow=True):
                 match told:
                     case LogLine():
+                        live.see(told.trial)
                         for run in job.runs:
                             await publish(told.model_copy(update={"run": run}))
                     case Report():

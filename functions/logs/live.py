@@ -1,7 +1,8 @@
-"""Tells what trials report while their job goes on: events, and the run's record for who asks later.
+"""Tells of trials while their job goes on: what they report as events, and all of it in the run's record.
 
 At most a hundred events a second (or one for each trial) and one change of the record, whatever the training prints;
 the newest values are always told. What was told is in the record, so that a follower that begins anew repeats nothing.
+Trials that only begin and end are in the record within a second; of a job that is over by then, its end tells.
 """
 
 import asyncio
@@ -32,7 +33,7 @@ log = structlog.get_logger()
 
 
 class Live:
-    """What is known of the trials of one train job: `hear` and `end` take it in, `tell` passes it on beside them."""
+    """What is known of the trials of one train job: `see`, `hear` and `end` take it in, `tell` passes it on."""
 
     def __init__(self, job: JobStarted, *, pachyderm: Pachyderm, runs: Runs, bus: Bus) -> None:
         self._job = job
@@ -44,6 +45,8 @@ class Live:
         self._places: dict[str, int] = {}
         self._reports: deque[Report] = deque()
         self._changed: set[int] = set()
+        self._quiet: set[int] = set()
+        self._later: asyncio.TimerHandle | None = None
         self._told: dict[str, int] = {}
         self._counted = 0
         self._params: dict[str, dict[str, object]] | None = None
@@ -59,14 +62,14 @@ class Live:
                 if run.trials_live:
                     self._told |= {trial.id: trial.told for trial in await store.of(run)}
 
+    def see(self, trial: str) -> None:
+        """Takes in that a trial runs."""
+        if trial and trial not in self._places:
+            self._note_quietly(self._place(trial))
+
     def hear(self, report: Report) -> None:
         """Takes in what a trial reports."""
-        place = self._places.get(report.trial)
-        if place is None:
-            place = self._places[report.trial] = len(self._trials)
-            told = self._told.get(report.trial, -1)
-            self._trials.append(Trial(id=report.trial, state="running", told=told))
-            self._metrics.append(Metrics(place))
+        place = self._place(report.trial)
         trial, metrics = self._trials[place], self._metrics[place]
         metrics.add(report.metrics)
         trial.metrics, trial.omitted = metrics.values, metrics.omitted
@@ -78,16 +81,18 @@ class Live:
         self._note(place)
 
     def end(self, end: TrialEnd) -> None:
-        """Takes in how a trial ended; of those that reported nothing the job's end will tell."""
-        place = self._places.get(end.trial)
-        if place is not None and self._trials[place].state == "running":
-            trial = self._trials[place]
+        """Takes in how a trial ended: the first end is the training's own, then comes that of err_cmd."""
+        trial = self._trials[place := self._place(end.trial)]
+        if trial.state == "running":
             trial.state, trial.reason = _STATES[end.datum], end.reason
             trial.seconds, trial.cpu_seconds, trial.peak_bytes = end.seconds, end.cpu_seconds, end.peak_bytes
-            self._note(place)
+            note = self._note if trial.metrics else self._note_quietly
+            note(place)
 
     def close(self) -> None:
         """Nothing more will come: `tell` tells the rest, and returns."""
+        if self._later is not None:
+            self._later.cancel()
         self._over.set()
         self._news.set()
 
@@ -96,18 +101,38 @@ class Live:
         while not self._over.is_set():
             await self._news.wait()
             self._news.clear()
+            if not self._over.is_set():
+                await self._tell()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._over.wait(), _INTERVAL_SECONDS)
+        if self._reports or self._changed:
             await self._tell()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._over.wait(), _INTERVAL_SECONDS)
-        await self._tell()
+
+    def _place(self, trial: str) -> int:
+        """Where the trial is in the list: at its end where it was not heard of before."""
+        if trial not in self._places:
+            self._places[trial] = len(self._trials)
+            self._metrics.append(Metrics(len(self._trials)))
+            self._trials.append(Trial(id=trial, state="running", told=self._told.get(trial, -1)))
+        return self._places[trial]
 
     def _note(self, place: int) -> None:
         self._changed.add(place)
         self._news.set()
 
+    def _note_quietly(self, place: int) -> None:
+        """Notes what can wait: a second is soon enough to see a trial end, and many jobs are over by then."""
+        self._quiet.add(place)
+        if self._later is None:
+            self._later = asyncio.get_running_loop().call_later(_INTERVAL_SECONDS, self._ring)
+
+    def _ring(self) -> None:
+        self._later = None
+        self._news.set()
+
     async def _tell(self) -> None:
-        reports, changed, trials = [*self._reports], self._changed, [*self._trials]
-        self._reports, self._changed = deque(), set()
+        reports, changed, trials = [*self._reports], self._changed | self._quiet, [*self._trials]
+        self._reports, self._changed, self._quiet = deque(), set(), set()
         try:
             if await self._is_told():
                 return

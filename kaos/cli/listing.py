@@ -95,4 +95,5 @@ def _row(run: Run) -> tuple[str, ...]:
 def _hyperopt(run: Run) -> str:
     if "params" not in run["expected"]:
         return "no"
-    return f"{run['trial_count']} trials" if run["trial_count"] else "yes"
+    so_far = " so far" if run["trials_live"] else ""
+    return f"{run['trial_count']} trials{so_far}" if run["trial_count"] else "yes"

@@ -71,7 +71,8 @@ class Failure(TypedDict):
 class Run(TypedDict):
     """One submission followed through all stages. `times`: state → when it was entered.
 
-    `trials` are told of a run that is asked for by its id, and of every run how many they are.
+    `trials` are told of a run that is asked for by its id, and of every run how many they are: while they are
+    `trials_live`, those that have begun.
     `same_as` is the earlier run whose models it has, where there was nothing to train; `retry_of` the one it repeats.
     """
 
@@ -90,6 +91,7 @@ class Run(TypedDict):
     fetch: Job
     train: Job
     trial_count: int
+    trials_live: bool
     trials: list[Trial]
     error: Failure | None
     times: dict[str, str]

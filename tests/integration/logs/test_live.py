@@ -227,7 +227,19 @@ async def test_the_end_tells_what_no_follower_has(
     assert len(await world.events()) == 3
 
 
-async def test_a_job_that_reports_nothing_changes_no_record(world: World, pachd: Pachd) -> None:
+async def test_trials_that_report_nothing_are_shown_too(world: World, pachd: Pachd) -> None:
+    following = world.follow()
+    pachd.say("epoch 1")
+    pachd.say('{"datum": "success", "seconds": 2}', OTHER, user=False)
+    running, ended = await world.until(lambda trials: len(trials) == 2)
+    assert (running.id, running.state, ended.id, ended.state) == (TRIAL, "running", OTHER, "succeeded")
+    assert (await world.record()).trials_live
+    pachd.end()
+    await following
+    assert (await world.bus.stream.stream_info("kaos-metrics")).state.messages == 0
+
+
+async def test_a_short_job_that_reports_nothing_changes_no_record(world: World, pachd: Pachd) -> None:
     before = await world.record()
     pachd.say("epoch 1")
     pachd.end()

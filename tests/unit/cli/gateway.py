@@ -47,6 +47,7 @@ def record(number: int = 1, state: str = "received", **fields: Any) -> dict[str,
         "fetch": job(),
         "train": job(),
         "trial_count": len(fields.get("trials", ())),
+        "trials_live": False,
         "trials": [],
         "error": None,
         "times": {"received": at(0), state: at(4)},
@@ -142,7 +143,12 @@ class _Handler(BaseHTTPRequestHandler):
     do_DELETE = do_GET  # noqa: N815 - as the parent names them
 
     def do_PUT(self) -> None:
-        self._serve(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+        length = int(self.headers.get("Content-Length", 0))
+        body = self.rfile.read(length)
+        if len(body) < length:  # whoever sent it gave up
+            self.close_connection = True
+        else:
+            self._serve(body)
 
     do_POST = do_PUT  # noqa: N815 - as the parent names them
 

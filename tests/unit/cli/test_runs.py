@@ -46,6 +46,16 @@ def test_list_shows_a_table_a_stage(three: Gateway, call: Call) -> None:
     assert row[-1] == "succeeded"
 
 
+def test_list_tells_how_many_trials_have_begun(gateway: Gateway, call: Call) -> None:
+    gateway.add_workspace("mnist")
+    under_way = [trial("aaaaaa", model="", state="running"), trial("bbbbbb")]
+    gateway.runs = [
+        record(1, "training", train=job("", "a" * 32), expected=["params"], trials=under_way, trials_live=True)
+    ]
+
+    assert "2 trials so far" in call("train", "list", "-w", "mnist").out
+
+
 def test_list_of_nothing_says_what_to_do(gateway: Gateway, call: Call) -> None:
     gateway.add_workspace("mnist")
 
