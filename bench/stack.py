@@ -16,6 +16,7 @@ from typing import Any
 
 from kaos.cli import state, upload
 from kaos.cli.client import Client
+from kaos.cli.content import FileContent
 from kaos.cli.wire import FINAL, Event, Run
 
 KAOS = Path(sys.executable).with_name("kaos")
@@ -47,7 +48,7 @@ class Stack:
             for target in submitted["uploads"]:
                 path = Path(folder, target["kind"])
                 path.write_bytes(parts[target["kind"]])
-                etags = upload.put(target, path, lambda _: None)
+                etags = upload.put(target, FileContent(path), lambda _: None)
                 if target["multipart"] is not None:
                     self.client.complete(submitted["run"], target["key"], target["multipart"]["upload_id"], etags)
         return submitted["run"]

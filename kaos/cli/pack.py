@@ -1,15 +1,14 @@
-"""Packs a directory into the archive that is uploaded, and tells the bundle's tree hash on the way."""
+"""Reads the files of a bundle once, for its tree hash, and compresses them on the way where that is worth it."""
 
 import hashlib
 import os
 import tarfile
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Final
 
-from shared.bundles import PROGRAM_BYTES, Entry, is_program, tree_hash
+from kaos.cli.tar import Member, State, changed, info
+from shared.bundles import PROGRAM_BYTES, Entry, is_program
 from shared.errors import Reject
 
 # What tools leave behind: no bundle means them, and each would make a new version of the same code.
@@ -25,15 +24,6 @@ _BLOCK_BYTES: Final = 1 << 20
 Advance = Callable[[int], None]
 
 
-@dataclass(frozen=True)
-class Packed:
-    """An archive: where it is, the tree hash of what it holds, and its bytes as unpacked."""
-
-    path: Path
-    tree: str
-    unpacked: int
-
-
 def files(root: Path) -> list[tuple[str, Path]]:
     """Every file below `root` with its path in the bundle, sorted. Links to files count as the files.
 
@@ -45,19 +35,22 @@ def files(root: Path) -> list[tuple[str, Path]]:
     return found
 
 
-def pack(found: list[tuple[str, Path]], to: Path, advance: Advance, *, compress: bool) -> Packed:
-    """Writes the files into the archive `to`, a tar (of zstd where `compress`); `advance` is told of bytes read.
+def look(found: Iterable[tuple[str, Path]], advance: Advance) -> list[Member]:
+    """Reads the files, telling `advance` of the bytes. Raises OSError, or KaosError `bundle.changed`."""
+    return [_read(name, path, advance, _passed_over) for name, path in found]
 
-    Raises OSError where a file can't be read.
-    """
+
+def compress(found: Iterable[tuple[str, Path]], to: Path, advance: Advance) -> list[Member]:
+    """The same, and writes them into the archive `to`, a tar of zstd."""
+    import zstandard
+
     with (
         to.open("wb") as file,
-        _compressed(file) if compress else nullcontext(file) as sink,
+        zstandard.ZstdCompressor(level=_LEVEL, threads=-1).stream_writer(file, closefd=False) as sink,
         tarfile.open(fileobj=sink, mode="w|", format=tarfile.PAX_FORMAT) as tar,
     ):
         tar.copybufsize = _BLOCK_BYTES  # type: ignore[attr-defined]  # documented nowhere but in tarfile's source
-        entries = [_add(tar, name, path, advance) for name, path in found]
-    return Packed(to, tree_hash(entries), sum(entry.size for entry in entries))
+        return [_read(name, path, advance, tar.addfile) for name, path in found]
 
 
 def gets_smaller(found: list[tuple[str, Path]]) -> bool:
@@ -77,12 +70,6 @@ def gets_smaller(found: list[tuple[str, Path]]) -> bool:
     return len(zstandard.ZstdCompressor(level=_LEVEL).compress(sample)) < _WORTH_IT * len(sample)
 
 
-def _compressed(file: IO[bytes]) -> IO[bytes]:
-    import zstandard
-
-    return zstandard.ZstdCompressor(level=_LEVEL, threads=-1).stream_writer(file, closefd=False)
-
-
 def _walk(folder: Path) -> Iterator[Path]:
     with os.scandir(folder) as children:
         for child in children:
@@ -98,28 +85,37 @@ def _walk(folder: Path) -> Iterator[Path]:
                 raise Reject("bundle.member", f"{path} is {kind}: bundles hold plain files and directories only.")
 
 
-def _add(tar: tarfile.TarFile, name: str, path: Path, advance: Advance) -> Entry:
+def _read(name: str, path: Path, advance: Advance, take: Callable[[tarfile.TarInfo, "_Hashing"], None]) -> Member:
+    """What a file is; `take` reads it, to its end."""
     with path.open("rb") as file:
-        seen = os.fstat(file.fileno())
+        state = State.of(file)
         executable = is_program(file.read(PROGRAM_BYTES))
         file.seek(0)
-        header = tarfile.TarInfo(name)
-        header.size, header.mode = seen.st_size, 0o755 if executable else 0o644
-        reader = _Hashing(file, advance)
-        tar.addfile(header, reader)
-    return Entry(name, executable, reader.digest.hexdigest(), seen.st_size)
+        reader = _Hashing(file, path, state.size, advance)
+        take(info(name, state.size, executable=executable), reader)
+        if State.of(file) != state:
+            raise changed(path)
+    return Member(path, state, Entry(name, executable, reader.digest.hexdigest(), state.size))
+
+
+def _passed_over(_: tarfile.TarInfo, reader: "_Hashing") -> None:
+    while reader.read(_BLOCK_BYTES):
+        pass
 
 
 class _Hashing:
-    """A file that is hashed as tar reads it: every byte is read from the disk once."""
+    """A file that is hashed as it is read, to the end that it had at first: every byte is read from the disk once."""
 
-    def __init__(self, file: IO[bytes], advance: Advance) -> None:
+    def __init__(self, file: IO[bytes], path: Path, size: int, advance: Advance) -> None:
         self.digest = hashlib.sha256()
-        self._file, self._advance = file, advance
+        self._file, self._path, self._left, self._advance = file, path, size, advance
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes."""
-        block = self._file.read(size)
+        """The next bytes. Raises KaosError `bundle.changed` where there are fewer than there were."""
+        block = self._file.read(min(size, self._left) if size >= 0 else self._left)
+        if not block and self._left:
+            raise changed(self._path)
+        self._left -= len(block)
         self.digest.update(block)
         self._advance(len(block))
         return block

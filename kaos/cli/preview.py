@@ -26,8 +26,8 @@ def show(
     wanted = [
         {
             "kind": part.kind,
-            "filename": part.path.name,
-            "size": part.size,
+            "filename": part.filename,
+            "size": part.content.size,
             "tree": part.tree,
             "trials": sorted(set(part.trials)),
         }
@@ -36,7 +36,7 @@ def show(
     found = gateway.dry_run(workspace, {"parts": wanted, "options": options, "force": force})
     remote = next((part.remote for part in parts if part.remote is not None), None)
     if as_json:
-        told = {"workspace": workspace, **found, "upload_bytes": sum(part.size for part in parts)}
+        told = {"workspace": workspace, **found, "upload_bytes": sum(part.content.size for part in parts)}
         click.echo(json.dumps(told | {"download": asdict(remote) if remote else None}))
     else:
         _tell(workspace, found, remote)

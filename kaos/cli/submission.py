@@ -1,4 +1,4 @@
-"""Packs the bundles of a submission, announces the run, and uploads them."""
+"""Reads the bundles of a submission, announces the run, and uploads them."""
 
 import shutil
 import sys
@@ -13,6 +13,8 @@ import click
 from kaos.cli import pack, upload
 from kaos.cli.bundle import Bundle
 from kaos.cli.client import Client
+from kaos.cli.content import Content, FileContent
+from kaos.cli.tar import Member, Tar
 from kaos.cli.wire import PartKind, Run
 from shared import grids, manifests
 from shared.bundles import Entry, bundle_id, tree_hash
@@ -34,14 +36,15 @@ class Remote:
 
 @dataclass(frozen=True)
 class Part:
-    """A bundle as it will be sent: its file, and the hash that ingest will find.
+    """A bundle as it will be sent: as which file, its bytes, and the hash that ingest will find.
 
     `trials`: the digests of combinations; `remote`: what a manifest would have fetched.
     """
 
     kind: PartKind
     name: str
-    path: Path
+    filename: str
+    content: Content
     tree: str
     trials: tuple[str, ...] = ()
     remote: Remote | None = None
@@ -51,14 +54,12 @@ class Part:
         """The bundle's id."""
         return bundle_id(self.name, self.tree)
 
-    @property
-    def size(self) -> int:
-        """Bytes to upload."""
-        return self.path.stat().st_size
-
 
 def prepare(bundle: Bundle, folder: Path) -> Part:
-    """Writes the file that will be uploaded into `folder`. Raises Reject `bundle.…`, `manifest.…` or `params.…`."""
+    """Makes ready what will be uploaded; `folder` is for what has to be written.
+
+    Raises Reject `bundle.…`, `manifest.…` or `params.…`, and KaosError `bundle.changed`.
+    """
     if bundle.kind == "manifest":
         return _manifest(bundle, folder)
     return _params(bundle, folder) if bundle.space is not None else _directory(bundle, folder)
@@ -66,30 +67,37 @@ def prepare(bundle: Bundle, folder: Path) -> Part:
 
 def submit(gateway: Client, workspace: str, parts: list[Part], more: Mapping[str, object]) -> Run:
     """Announces the run and uploads its parts; `more` are the submission's other fields."""
-    wanted = [{"kind": part.kind, "filename": part.path.name, "size": part.size} for part in parts]
+    wanted = [{"kind": part.kind, "filename": part.filename, "size": part.content.size} for part in parts]
     submitted = gateway.submit(workspace, {"parts": wanted, **more})
-    run, paths = submitted["run"], {part.kind: part.path for part in parts}
+    run, contents = submitted["run"], {part.kind: part.content for part in parts}
     for target in submitted["uploads"]:
-        path = paths[target["kind"]]
-        with _bar(f"Uploading {target['kind']} bundle", path.stat().st_size) as advance:
-            etags = upload.put(target, path, advance)
+        content = contents[target["kind"]]
+        with _bar(f"Uploading {target['kind']} bundle", content.size) as advance:
+            etags = upload.put(target, content, advance)
         if target["multipart"] is not None:
             gateway.complete(run, target["key"], target["multipart"]["upload_id"], etags)
     return run
 
 
 def _directory(bundle: Bundle, folder: Path) -> Part:
+    """An archive: compressed in `folder`, or where that gains nothing, put together as it is sent."""
     found = pack.files(bundle.path)
     total = sum(path.stat().st_size for _, path in found)
-    kind = folder / bundle.kind
-    kind.mkdir()
-    compress = pack.gets_smaller(found)
-    with _bar(f"{'Compressing' if compress else 'Packing'} {bundle.kind} bundle", total) as advance:
-        path = kind / f"{bundle.name}.tar{'.zst' if compress else ''}"
-        packed = pack.pack(found, path, advance, compress=compress)
-    if packed.unpacked > _MOST_RATIO * packed.path.stat().st_size:
-        packed = pack.pack(found, kind / f"{bundle.name}.tar", lambda _: None, compress=False)
-    return Part(bundle.kind, bundle.name, packed.path, packed.tree)
+    if pack.gets_smaller(found):
+        path = folder / f"{bundle.kind}.tar.zst"
+        with _bar(f"Compressing {bundle.kind} bundle", total) as advance:
+            members = pack.compress(found, path, advance)
+        if total <= _MOST_RATIO * path.stat().st_size:
+            return _archive(bundle, "tar.zst", FileContent(path), members)
+    else:
+        with _bar(f"Reading {bundle.kind} bundle", total) as advance:
+            members = pack.look(found, advance)
+    return _archive(bundle, "tar", Tar(members), members)
+
+
+def _archive(bundle: Bundle, suffix: str, content: Content, members: list[Member]) -> Part:
+    tree = tree_hash(member.entry for member in members)
+    return Part(bundle.kind, bundle.name, f"{bundle.name}.{suffix}", content, tree)
 
 
 def _manifest(bundle: Bundle, folder: Path) -> Part:
@@ -102,7 +110,7 @@ def _manifest(bundle: Bundle, folder: Path) -> Part:
     path = folder / f"{bundle.name}.mf"
     shutil.copyfile(bundle.path, path)
     remote = Remote(len(digests), size, unsized)
-    return Part(bundle.kind, bundle.name, path, manifests.tree_of(digests), remote=remote)
+    return Part(bundle.kind, bundle.name, path.name, FileContent(path), manifests.tree_of(digests), remote=remote)
 
 
 def _params(bundle: Bundle, folder: Path) -> Part:
@@ -114,7 +122,7 @@ def _params(bundle: Bundle, folder: Path) -> Part:
     found = grids.expand(space)
     digests = {name: grids.digest_of(content) for name, content in found.items()}
     tree = tree_hash(Entry(name, False, digests[name], len(content)) for name, content in found.items())
-    return Part(bundle.kind, bundle.name, path, tree, tuple(digests.values()))
+    return Part(bundle.kind, bundle.name, path.name, FileContent(path), tree, tuple(digests.values()))
 
 
 @contextmanager

@@ -4,11 +4,11 @@ import http.client
 import re
 import threading
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import IO, Final
+from collections.abc import Callable, Iterator
+from typing import Final
 
 from kaos.cli import web
+from kaos.cli.content import Content
 from kaos.cli.wire import Multipart, Upload
 from shared.errors import KaosError, Unreachable
 
@@ -23,21 +23,20 @@ _CODE: Final = re.compile(rb"<Code>([A-Za-z]{1,60})</Code>")
 Advance = Callable[[int], None]
 
 
-def put(upload: Upload, path: Path, advance: Advance) -> list[str]:
-    """Uploads the file, telling `advance` of bytes sent (negative where they must be sent again).
+def put(upload: Upload, content: Content, advance: Advance) -> list[str]:
+    """Uploads the content, telling `advance` of bytes sent (negative where they must be sent again).
 
-    Returns the ETags of the parts, in order; none where it went in one piece. Raises KaosError `upload.refused`, or
-    Unreachable after four attempts.
+    Returns the ETags of the parts, in order; none where it went in one piece. Raises KaosError `upload.refused`,
+    Unreachable after four attempts, and what reading the content raises.
     """
-    size = path.stat().st_size
     if (multipart := upload["multipart"]) is not None:
-        return _put_parts(multipart, path, size, advance)
+        return _put_parts(multipart, content, advance)
     assert upload["url"] is not None
-    _put(upload["url"], upload["headers"], path, (0, size), advance)
+    _put(upload["url"], upload["headers"], content, (0, content.size), advance)
     return []
 
 
-def _put_parts(multipart: Multipart, path: Path, size: int, advance: Advance) -> list[str]:
+def _put_parts(multipart: Multipart, content: Content, advance: Advance) -> list[str]:
     from concurrent.futures import ThreadPoolExecutor
 
     lock, stopped = threading.Lock(), threading.Event()
@@ -48,11 +47,11 @@ def _put_parts(multipart: Multipart, path: Path, size: int, advance: Advance) ->
         with lock:
             advance(sent)
 
-    step = multipart["part_size"]
+    step, size = multipart["part_size"], content.size
     spans = [(start, min(step, size - start)) for start in range(0, size, step)]
     with ThreadPoolExecutor(_PARALLEL) as threads:
         pairs = zip(multipart["urls"], spans, strict=True)
-        parts = [threads.submit(_put, url, {}, path, span, advance_in_turn) for url, span in pairs]
+        parts = [threads.submit(_put, url, {}, content, span, advance_in_turn) for url, span in pairs]
         try:
             return [part.result() for part in parts]
         except BaseException:
@@ -62,26 +61,25 @@ def _put_parts(multipart: Multipart, path: Path, size: int, advance: Advance) ->
             raise
 
 
-def _put(url: str, headers: dict[str, str], path: Path, span: tuple[int, int], advance: Advance) -> str:
+def _put(url: str, headers: dict[str, str], content: Content, span: tuple[int, int], advance: Advance) -> str:
     for pause in (*_PAUSES, None):
-        with path.open("rb") as file:
-            body = _Slice(file, *span, advance)
-            try:
-                return _attempt(url, headers, body)
-            except (OSError, http.client.HTTPException) as error:
-                body.take_back()
-                if pause is None:
-                    store = web.parse(url)
-                    raise Unreachable(
-                        "upload.unreachable",
-                        f"The object store at {store.scheme}://{store.netloc} does not take the upload ({error}): "
-                        "see `kaos status`, and deploy again.",
-                    ) from error
-                time.sleep(pause)
+        body = _Body(content, *span, advance)
+        try:
+            return _attempt(url, headers, body)
+        except (OSError, http.client.HTTPException) as error:
+            body.take_back()
+            if pause is None:
+                store = web.parse(url)
+                raise Unreachable(
+                    "upload.unreachable",
+                    f"The object store at {store.scheme}://{store.netloc} does not take the upload ({error}): "
+                    "see `kaos status`, and deploy again.",
+                ) from error
+            time.sleep(pause)
     raise AssertionError("the last attempt returns or raises")
 
 
-def _attempt(url: str, headers: dict[str, str], body: "_Slice") -> str:
+def _attempt(url: str, headers: dict[str, str], body: "_Body") -> str:
     """One PUT; its ETag. Raises OSError where it is worth repeating."""
     address = web.parse(url)
     connection = web.connect(address)
@@ -102,21 +100,19 @@ def _attempt(url: str, headers: dict[str, str], body: "_Slice") -> str:
     raise KaosError("upload.refused", f"The object store refused the upload ({why}): deploy again.")
 
 
-class _Slice:
-    """A span of a file, which http.client reads as a body of its own."""
+class _Body:
+    """A span of the content, which http.client sends piece by piece."""
 
-    def __init__(self, file: IO[bytes], start: int, length: int, advance: Advance) -> None:
-        file.seek(start)
+    def __init__(self, content: Content, start: int, length: int, advance: Advance) -> None:
         self.length = length
-        self._file, self._left, self._advance = file, length, advance
+        self._pieces, self._sent, self._advance = content.pieces(start, length), 0, advance
 
-    def read(self, size: int = -1) -> bytes:
-        """The next bytes of the span."""
-        block = self._file.read(self._left if size < 0 else min(size, self._left))
-        self._left -= len(block)
-        self._advance(len(block))
-        return block
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._pieces:
+            self._sent += len(piece)
+            self._advance(len(piece))
+            yield piece
 
     def take_back(self) -> None:
         """Tells that what was sent did not arrive."""
-        self._advance(self._left - self.length)
+        self._advance(-self._sent)

@@ -11,8 +11,6 @@ from shared.errors import KaosError, Unreachable
 _CONNECT_SECONDS: Final = 10.0
 # The slowest answer that is right: a workspace made on a busy Pachyderm.
 ANSWER_SECONDS: Final = 60.0
-# Large uploads: with the default of 16 KiB, Python is the bottleneck.
-_BLOCK_BYTES: Final = 1 << 20
 # A stream may be silent for hours; a peer that has gone is noticed within 30 + 3 x 10 s.
 _KEEPALIVE: Final = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
 
@@ -35,7 +33,7 @@ def connect(url: SplitResult) -> http.client.HTTPConnection:
     """A connection to the server of `url`. Raises OSError."""
     assert url.hostname is not None
     kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
-    connection = kind(url.hostname, url.port, timeout=_CONNECT_SECONDS, blocksize=_BLOCK_BYTES)
+    connection = kind(url.hostname, url.port, timeout=_CONNECT_SECONDS)
     connection.connect()
     opened = connection.sock
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
