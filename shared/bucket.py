@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import boto3
 from botocore.config import Config
@@ -28,14 +29,37 @@ _CHUNK_BYTES = 1 << 20
 _NOT_FOUND, _PRECONDITION_FAILED = 404, 412  # HTTP's own numbers
 
 
+class Readable(Protocol):
+    """What can be read from its start to its end."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes, all for -1; nothing at the end."""
+        ...
+
+
 @dataclass(frozen=True)
 class Stored:
-    """An object that is being read: what the store says of it, and its content. `metadata` has lower-case keys."""
+    """An object that is being read: what the store says of it, and its content. `metadata` has lower-case keys.
+
+    Reading blocks: it is for threads.
+    """
 
     etag: str
     modified: datetime
     metadata: dict[str, str]
+    size: int
+    again: Callable[[], "Stored"]
+    """Opens these very bytes once more. Raises NotFound `object.gone` where they were replaced or removed."""
     body: StreamingBody
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes, all for -1; nothing at the end. Raises Unreachable where the store breaks off."""
+        with _or_unreachable():
+            return self.body.read(None if size < 0 else size)
+
+    def close(self) -> None:
+        """Ends the reading, wherever it is."""
+        self.body.close()
 
 
 @dataclass(frozen=True)
@@ -47,14 +71,12 @@ class Bucket:
 
     async def call(self, work: Callable[["S3Client"], T]) -> T:
         """Runs `work` with the client in a worker thread; what S3 answers is raised as botocore's ClientError."""
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self.threads, work, self.client)
-        except ClientError:
-            raise
-        except BotoCoreError as error:
-            raise Unreachable(
-                "s3.unreachable", f"The object store does not answer at {self.client.meta.endpoint_url}: {error}"
-            ) from error
+
+        def told() -> T:
+            with _or_unreachable():
+                return work(self.client)
+
+        return await asyncio.get_running_loop().run_in_executor(self.threads, told)
 
     @asynccontextmanager
     async def opened(self, bucket: str, key: str, *, etag: str = "", version: str = "") -> AsyncIterator[Stored]:
@@ -62,30 +84,11 @@ class Bucket:
 
         With `version` that version of it, else with `etag` only while it has that content.
         """
-        which: dict[str, str] = {"VersionId": version} if version else {"IfMatch": f'"{etag}"'} if etag else {}
+        stored = await self.call(lambda client: _open(client, bucket, key, etag, version))
         try:
-            found = await self.call(lambda client: client.get_object(Bucket=bucket, Key=key, **which))  # type: ignore[arg-type]  # the stub wants a TypedDict
-        except ClientError as error:
-            if _status(error) in {_NOT_FOUND, _PRECONDITION_FAILED}:
-                raise NotFound(
-                    "object.gone", f"The object {key} was replaced or removed before it was read."
-                ) from error
-            raise
-        try:
-            metadata = {name.lower(): value for name, value in found["Metadata"].items()}
-            yield Stored(found["ETag"].strip('"'), found["LastModified"], metadata, found["Body"])
+            yield stored
         finally:
-            found["Body"].close()
-
-    async def save(self, stored: Stored, path: Path) -> None:
-        """Writes the content of an opened object to `path`."""
-
-        def work(_: "S3Client") -> None:
-            with path.open("wb") as file:
-                for chunk in stored.body.iter_chunks(_CHUNK_BYTES):
-                    file.write(chunk)
-
-        await self.call(work)
+            stored.close()
 
     async def upload(self, bucket: str, key: str, path: Path) -> None:
         """Stores the file, in parts where it is large."""
@@ -126,6 +129,34 @@ def connect(settings: Settings) -> Bucket:
         ),
     )
     return Bucket(client, ThreadPoolExecutor(_THREADS, thread_name_prefix="bucket"))
+
+
+def _open(client: "S3Client", bucket: str, key: str, etag: str, version: str) -> Stored:
+    which: dict[str, str] = {"VersionId": version} if version else {"IfMatch": f'"{etag}"'} if etag else {}
+    try:
+        with _or_unreachable():
+            found = client.get_object(Bucket=bucket, Key=key, **which)  # type: ignore[arg-type]  # the stub wants a TypedDict
+    except ClientError as error:
+        if _status(error) in {_NOT_FOUND, _PRECONDITION_FAILED}:
+            raise NotFound("object.gone", f"The object {key} was replaced or removed before it was read.") from error
+        raise
+    etag = found["ETag"].strip('"')
+    return Stored(
+        etag=etag,
+        modified=found["LastModified"],
+        metadata={name.lower(): value for name, value in found["Metadata"].items()},
+        size=found["ContentLength"],
+        again=partial(_open, client, bucket, key, etag, version),
+        body=found["Body"],
+    )
+
+
+@contextmanager
+def _or_unreachable() -> Iterator[None]:
+    try:
+        yield
+    except BotoCoreError as error:
+        raise Unreachable("s3.unreachable", f"The object store does not answer: {error}") from error
 
 
 def _status(error: ClientError) -> int:

@@ -17,7 +17,7 @@ from shared.errors import Reject
 # A grid larger than this is a slip of the pen; lengths are multiplied before anything is expanded.
 TRIALS_MAX: Final = 10_000
 # So many combinations, written out, of 800 bytes each.
-_BYTES_MAX: Final = 8 << 20
+BYTES_MAX: Final = 8 << 20
 # json's parser recurses: this many brackets are far below what it bears, and far above what parameters need.
 _DEPTH_MAX: Final = 32
 # Python's own limit for converting digits to an int safely is 4,300; nobody tunes with 40.
@@ -138,8 +138,8 @@ def digest_of(combination: bytes) -> str:
 
 
 def _parsed(content: bytes) -> Any:
-    if len(content) > _BYTES_MAX:
-        raise Reject("params.malformed", f"The hyperparameters are larger than {_BYTES_MAX:,} bytes.")
+    if len(content) > BYTES_MAX:
+        raise Reject("params.malformed", f"The hyperparameters are larger than {BYTES_MAX:,} bytes.")
     try:
         text = content.decode()
         _check_depth(text)

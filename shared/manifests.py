@@ -62,8 +62,7 @@ def read(path: Path) -> Iterator[tuple[int, Line]]:
     Raises Reject `manifest.malformed`, `.key-missing`, `.key-unknown`, `.url`, `.path`, `.too-large`, `.too-many` or
     `.empty`, naming the line.
     """
-    if path.stat().st_size > _BYTES_MAX:
-        raise Reject("manifest.too-large", f"The manifest has more than {_BYTES_MAX:,} bytes: divide it.")
+    check_size(path.stat().st_size)
     claims, count = Claims(), 0
     with path.open("rb") as file:
         number = 0
@@ -80,6 +79,12 @@ def read(path: Path) -> Iterator[tuple[int, Line]]:
         raise Reject(
             "manifest.empty", 'The manifest has no lines: write {"url": "https://…", "path": "…"}, one a file.'
         )
+
+
+def check_size(size: int) -> None:
+    """Refuses a manifest of more bytes than any has. Raises Reject `manifest.too-large`."""
+    if size > _BYTES_MAX:
+        raise Reject("manifest.too-large", f"The manifest has more than {_BYTES_MAX:,} bytes: divide it.")
 
 
 def parse_line(text: bytes) -> Line:

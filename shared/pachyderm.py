@@ -1,7 +1,7 @@
 """The way to Pachyderm: the synchronous python-pachyderm client run in threads, and its stubs for long streams."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -88,6 +88,28 @@ def pipeline_exists(client: python_pachyderm.Client, workspace: str, pipeline: s
             return False
         raise
     return True
+
+
+def modify_file(client: python_pachyderm.Client, requests: Iterator[pfs_pb2.ModifyFileRequest]) -> None:
+    """Sends a stream of changes, which is applied as a whole or not at all. Raises what making `requests` raises.
+
+    The client's own `modify_file_client` wants all files beforehand, and sends three messages for each.
+    """
+    failures: list[Exception] = []
+
+    def told() -> Iterator[pfs_pb2.ModifyFileRequest]:
+        try:
+            yield from requests
+        except Exception as error:
+            failures.append(error)
+            raise
+
+    try:
+        pfs_pb2_grpc.APIStub(client._channel).ModifyFile(told())  # noqa: SLF001  # there is no other way to it
+    except grpc.RpcError as error:
+        if failures:  # to grpc they are all one
+            raise failures[0] from error
+        raise
 
 
 def is_code(error: BaseException, *codes: grpc.StatusCode) -> bool:

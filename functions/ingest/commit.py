@@ -11,25 +11,23 @@ import json
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
-from pathlib import Path
 from typing import Final, Literal
 
 import grpc
+from google.protobuf import wrappers_pb2
 from python_pachyderm import Client
 from python_pachyderm.proto.v2.pfs import pfs_pb2
 from python_pachyderm.proto.v2.transaction.transaction_pb2 import TransactionRequest
 
-from functions.ingest.bundle import Bundle
+from functions.ingest.bundle import Bundle, Files
 from shared.bundles import content_branch
 from shared.errors import Reject, Retry
 from shared.names import PartKind
-from shared.pachyderm import ABANDONED, Pachyderm, commit_of, details, is_code
+from shared.pachyderm import ABANDONED, Pachyderm, commit_of, details, is_code, modify_file
 from shared.runs import FINAL, Part, Run, Runs
 
 # Pachyderm keeps the list of a request's files in memory: at 1 KiB each, 2 MiB.
 _BATCH: Final = 2_000
-# The client would send 19 MiB a message, and hold several copies of it. Larger pieces than this are no faster.
-_PIECE_BYTES: Final = 1 << 20
 NEWEST: Final = "master"
 # An attempt that was overtaken is not over for good: the one that overtook it may die. Three heartbeats of that one
 # fit in here, and the first of them already takes this delay back (deploy/nats.toml: ack_wait).
@@ -59,7 +57,7 @@ async def commit_bundle(run: Run, kind: PartKind, bundle: Bundle, *, pachyderm: 
     try:
         await runs.update(run.workspace, run.id, note)
         if not base:
-            await pachyderm.call(lambda client: _upload(client, run, kind, commit, bundle.files))
+            await pachyderm.call(lambda client: _upload(client, run, kind, commit, bundle.files()))
         # An upload takes its time, and what was killed must not become the workspace's newest.
         _check_open(await runs.get(run.workspace, run.id))
         heads = [NEWEST] if base else [NEWEST, branch]
@@ -127,31 +125,21 @@ def _start(client: Client, run: Run, kind: PartKind, bundle: str, base: str) -> 
     return str(opened.id)
 
 
-def _upload(client: Client, run: Run, kind: PartKind, commit: str, files: list[tuple[str, Path]]) -> None:
-    """Adds the files, a batch at a time."""
-    remaining = iter(files)
-    while batch := list(itertools.islice(remaining, _BATCH)):
-        with client.modify_file_client(commit_of(run.workspace, kind, commit)) as uploads:
-            for path, content in batch:
-                # From a file object: from a path, the client would send a message for every line.
-                uploads.put_file_from_fileobj(path, _Content(content))
+def _upload(client: Client, run: Run, kind: PartKind, commit: str, files: Files) -> None:
+    """Adds the files as they are read, a batch at a time."""
+    target = commit_of(run.workspace, kind, commit)
+    for first in files:
+        batch = itertools.chain((first,), itertools.islice(files, _BATCH - 1))
+        modify_file(client, _additions(target, batch))
 
 
-class _Content:
-    """What the client takes for an open file: open only while it is being sent, and read in small pieces."""
-
-    def __init__(self, path: Path) -> None:
-        self._pieces = _pieces(path)
-
-    def read(self, _: int) -> bytes:
-        """The next piece; nothing at the end."""
-        return next(self._pieces, b"")
-
-
-def _pieces(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while piece := file.read(_PIECE_BYTES):
-            yield piece
+def _additions(target: pfs_pb2.Commit, files: Files) -> Iterator[pfs_pb2.ModifyFileRequest]:
+    """A message for each piece of each file, and for a file without content one too."""
+    yield pfs_pb2.ModifyFileRequest(set_commit=target)
+    for path, content in files:
+        for piece in itertools.chain((next(content, b""),), content):
+            added = pfs_pb2.AddFile(path=path, raw=wrappers_pb2.BytesValue(value=piece))
+            yield pfs_pb2.ModifyFileRequest(add_file=added)
 
 
 def _finish(client: Client, run: Run, kind: PartKind, commit: str, heads: list[str]) -> None:

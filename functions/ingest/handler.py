@@ -1,9 +1,9 @@
 """Woken by a dropped object: verifies it, and makes one commit of it in Pachyderm."""
 
-import asyncio
-import tempfile
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final, cast
 
 import grpc
@@ -13,6 +13,7 @@ from functions.ingest import bundle, manifest
 from functions.ingest.archive import Limits
 from functions.ingest.bundle import Bundle
 from functions.ingest.commit import commit_bundle
+from functions.ingest.packed import hold
 from functions.ingest.shards import previous_shards
 from functions.ingest.submission import bare_run, claim_run
 from shared.bucket import Bucket, Stored
@@ -84,31 +85,32 @@ async def _ingest(
     run = await advance(bus, runs, run.workspace, run.id, "ingesting")
     if run.state in FINAL:
         return  # ended meanwhile
-    # A thread may be writing still when this is told to stop.
-    with tempfile.TemporaryDirectory(prefix="kaos-ingest-", ignore_cleanup_errors=True) as directory:
-        packed = Path(directory) / "bundle"
+    with ExitStack() as held:
         try:
-            await bucket.save(stored, packed)
-            found = await _read(key, packed, Path(directory) / "files", pachyderm=pachyderm, settings=settings)
+            found = await _read(key, stored, held, pachyderm=pachyderm, bucket=bucket, settings=settings)
+            commit = await commit_bundle(run, key.kind, found, pachyderm=pachyderm, runs=runs)
         except Reject as reason:
             # Here and not in the consumer: a bare object's event names no run, the record made for it does.
             await reject(bus, runs, run.workspace, run.id, reason)
             return
-        commit = await commit_bundle(run, key.kind, found, pachyderm=pachyderm, runs=runs)
     await runs.update(run.workspace, run.id, lambda record: record.commit_part(key.kind, commit, found.id))
 
 
-async def _read(key: InboxKey, packed: Path, into: Path, *, pachyderm: Pachyderm, settings: Settings) -> Bundle:
+async def _read(
+    key: InboxKey, stored: Stored, held: ExitStack, *, pachyderm: Pachyderm, bucket: Bucket, settings: Settings
+) -> Bundle:
     """What a commit of the object will hold. How a manifest is divided depends on the version before it."""
-    if key.kind == "manifest":
-        rules = manifest.rules_of(settings)
-        return await pachyderm.call(
-            lambda client: manifest.read(
-                key.name, packed, into, rules, previous_shards(client, key.workspace, key.name)
-            )
+    if key.kind != "manifest":
+        limits = Limits(settings.bundle_max_bytes, settings.bundle_max_entries)
+        return await bucket.call(lambda _: bundle.read(key, hold(stored, held), limits))
+    # A thread may be writing still when this is told to stop.
+    into = Path(held.enter_context(TemporaryDirectory(prefix="kaos-ingest-", ignore_cleanup_errors=True)))
+    rules = manifest.rules_of(settings)
+    return await pachyderm.call(
+        lambda client: manifest.read(
+            key.name, hold(stored, held), into, rules, previous_shards(client, key.workspace, key.name)
         )
-    limits = Limits(settings.bundle_max_bytes, settings.bundle_max_entries)
-    return await asyncio.to_thread(bundle.read, key, packed, into, limits)
+    )
 
 
 async def _show(event: Event[ObjectCreated], reason: Reject, *, pachyderm: Pachyderm, runs: Runs, bus: Bus) -> None:

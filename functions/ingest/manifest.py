@@ -1,10 +1,13 @@
 """From a manifest of remote data to the shards that a commit will hold; only what kaos may fetch gets so far."""
 
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from functions.ingest.bundle import Bundle
+from functions.ingest.bundle import Bundle, Files
+from functions.ingest.packed import Packed
 from functions.ingest.shards import divide
 from shared import manifests
 from shared.addresses import Allowed, allowed, refusal
@@ -30,22 +33,28 @@ def rules_of(settings: Settings) -> Rules:
     )
 
 
-def read(name: str, packed: Path, into: Path, rules: Rules, previous: Iterable[bytes]) -> Bundle:
-    """Checks the manifest in file `packed` and writes its shards into the new directory `into`.
+def read(name: str, packed: Packed, into: Path, rules: Rules, previous: Iterable[bytes]) -> Bundle:
+    """Checks the manifest and writes its shards into the directory `into`, which is empty, and needed by the bundle.
 
     `previous` are the shards of the version before. Raises Reject `manifest.address`, `.bucket` or `.too-large`, and
     as shared.manifests.read. Names are not looked up here: what they lead to is checked when it is fetched, which is
     the only time that counts.
     """
-    into.mkdir()
-    digests, canonical = [], into / "lines"
+    manifests.check_size(packed.size)
+    digests, whole, canonical = [], into / "packed", into / "lines"
+    with packed.open() as source, whole.open("wb") as copy:
+        shutil.copyfileobj(source, copy)
     with canonical.open("wb") as file:
-        for line in _checked(packed, rules):
+        for line in _checked(whole, rules):
             text = line.canonical()
             digests.append(digest_of(text))
             file.write(text + b"\n")
-    tree = tree_of(digests)
-    return Bundle(name, tree, divide(canonical, digests, previous, into))
+    return Bundle(name, tree_of(digests), partial(_files, divide(canonical, digests, previous, into)))
+
+
+def _files(shards: list[tuple[str, Path]]) -> Files:
+    for path, shard in shards:
+        yield path, iter((shard.read_bytes(),))
 
 
 def _checked(path: Path, rules: Rules) -> Iterator[Line]:

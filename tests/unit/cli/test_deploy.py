@@ -7,17 +7,19 @@ import re
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from functions.ingest.archive import Limits, unpack
+from functions.ingest.archive import Limits, files_of
 from functions.ingest.layout import source_root
+from functions.ingest.packed import Packed
 from kaos import templates
 from kaos.cli import pack as pack_module
 from kaos.cli import upload
-from shared.bundles import tree_hash
+from shared.bundles import Entry, tree_hash
 from tests.unit.cli.conftest import Call
 from tests.unit.cli.gateway import Gateway, event, job, line, record, run_id, trial
 
@@ -29,17 +31,16 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upload, "_PAUSES", (0.0, 0.0, 0.0))
 
 
-def _unpacked(content: bytes, tmp_path: Path) -> tuple[list[str], str]:
-    """Paths and tree hash as ingest finds them."""
-    archive, into = tmp_path / "archive", tmp_path / "into"
-    archive.write_bytes(content)
-    into.mkdir()
-    entries = unpack(archive, into, _LIMITS)
-    return [entry.path for entry in entries], tree_hash(entries)
+def _ingested(content: bytes) -> list[Entry]:
+    """The files as ingest finds them."""
+    seen: list[Entry] = []
+    for _, pieces in files_of(Packed(len(content), partial(io.BytesIO, content)), _LIMITS, seen):
+        assert all(pieces)
+    return seen
 
 
 def test_source_and_data_of_the_seeds_layout_are_one_run(
-    gateway: Gateway, call: Call, source: Path, data: Path, tmp_path: Path
+    gateway: Gateway, call: Call, source: Path, data: Path
 ) -> None:
     result = call(
         "train", "deploy", "-s", source, "-d", data, "-w", "mnist", "-p", "2", "--cpu", "0.5", "--memory", "1G"
@@ -55,9 +56,9 @@ def test_source_and_data_of_the_seeds_layout_are_one_run(
     content = gateway.stored[f"mnist/source/{run_id(1)}/mnist.tar.zst"]
     assert submission["parts"][0]["size"] == len(content)
     assert gateway.headers[f"mnist/source/{run_id(1)}/mnist.tar.zst"]["x-amz-meta-kaos-run"] == run_id(1)
-    paths, tree = _unpacked(content, tmp_path)
-    assert paths == ["Dockerfile", "model/requirements.txt", "model/train"]
-    assert f"✔ Setting source bundle: /mnist:{tree[:7]}\n" in result.out
+    entries = _ingested(content)
+    assert [entry.path for entry in entries] == ["Dockerfile", "model/requirements.txt", "model/train"]
+    assert f"✔ Setting source bundle: /mnist:{tree_hash(entries)[:7]}\n" in result.out
     assert "CURRENT TRAINING INPUTS" in result.out
     assert "⨂ <building>" in result.out
     assert f"train logs -f -r {run_id(1)}" in result.out
@@ -221,7 +222,7 @@ def test_without_a_workspace_default_is_used_and_said_once(gateway: Gateway, cal
     assert set(gateway.workspaces) == {"default"}
 
 
-def test_large_bundles_go_in_parts(gateway: Gateway, call: Call, data: Path, tmp_path: Path) -> None:
+def test_large_bundles_go_in_parts(gateway: Gateway, call: Call, data: Path) -> None:
     (data / "features/training/noise.bin").write_bytes(os.urandom(100_000))
     gateway.part_size = 30_000
 
@@ -233,7 +234,7 @@ def test_large_bundles_go_in_parts(gateway: Gateway, call: Call, data: Path, tmp
     assert count == 4
     assert completion["etags"] == [f'"e{n}"' for n in range(1, count + 1)]
     whole = b"".join(gateway.stored[f"mnist/data/{run_id(1)}/features.tar.zst#{n}"] for n in range(1, count + 1))
-    assert len(_unpacked(whole, tmp_path)[0]) == 3
+    assert len(_ingested(whole)) == 3
 
 
 def test_an_upload_is_repeated_where_the_store_is_busy(gateway: Gateway, call: Call, data: Path) -> None:
@@ -375,10 +376,7 @@ def test_the_template_is_a_bundle_that_ingest_takes(gateway: Gateway, call: Call
     )
 
     assert result.code == 0, result.err
-    archive, into = tmp_path / "archive", tmp_path / "into"
-    archive.write_bytes(gateway.stored[f"default/source/{run_id(1)}/mnist.tar.zst"])
-    into.mkdir()
-    entries = unpack(archive, into, _LIMITS)
+    entries = _ingested(gateway.stored[f"default/source/{run_id(1)}/mnist.tar.zst"])
     assert source_root(entries) == ""
     assert [entry.path for entry in entries if entry.executable] == ["model/train"]
     assert f"default/data/{run_id(1)}/features.tar.zst" in gateway.stored
@@ -414,12 +412,62 @@ def test_ctrl_c_ends_the_watching_and_says_that_the_run_goes_on(finished: Gatewa
     assert "Traceback" not in err
 
 
-def test_what_does_not_get_smaller_travels_as_it_is(
-    gateway: Gateway, call: Call, data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def noise(data: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that gets no smaller, so that the bundle travels as it is."""
     monkeypatch.setattr(pack_module, "_SAMPLED_MIN_BYTES", 1)
-    (data / "noise.bin").write_bytes(os.urandom(300_000))
+    path = data / "noise.bin"
+    path.write_bytes(os.urandom(300_000))
+    return path
+
+
+def test_what_does_not_get_smaller_travels_as_it_is(gateway: Gateway, call: Call, data: Path, noise: Path) -> None:
+    result = call("train", "deploy", "-d", data, "-w", "mnist")
+    noise.write_text("\n".join(str(number * number) for number in range(50_000)))
     assert call("train", "deploy", "-d", data, "-w", "mnist").code == 0
-    (data / "noise.bin").write_text("\n".join(str(number * number) for number in range(50_000)))
-    assert call("train", "deploy", "-d", data, "-w", "mnist").code == 0
+
     assert [key.rpartition("/")[2] for key in gateway.stored] == ["data.tar", "data.tar.zst"]
+    entries = _ingested(gateway.stored[f"mnist/data/{run_id(1)}/data.tar"])
+    assert f"✔ Setting data bundle: /data:{tree_hash(entries)[:7]}\n" in result.out
+
+
+def test_what_travels_as_it_is_goes_in_parts_too_and_again_where_it_must(
+    gateway: Gateway, call: Call, data: Path, noise: Path
+) -> None:
+    gateway.part_size = 70_000
+    gateway.refusals = [(503, "SlowDown")] * 3
+
+    result = call("train", "deploy", "-d", data, "-w", "mnist")
+
+    assert result.code == 0, result.err
+    whole = b"".join(gateway.stored[f"mnist/data/{run_id(1)}/data.tar#{number}"] for number in range(1, 6))
+    assert {entry.path: entry.size for entry in _ingested(whole)}[noise.name] == 300_000
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_file_that_is_written_to_meanwhile_ends_the_deployment_with_a_sentence(
+    gateway: Gateway, call: Call, data: Path, noise: Path, monkeypatch: pytest.MonkeyPatch, *, compressed: bool
+) -> None:
+    if compressed:
+        monkeypatch.setattr(pack_module, "_SAMPLED_MIN_BYTES", 1 << 30)
+        read = pack_module._Hashing.read
+
+        def truncated(self: Any, size: int = -1) -> bytes:
+            noise.write_bytes(b"less")
+            return read(self, size)
+
+        monkeypatch.setattr(pack_module._Hashing, "read", truncated)
+    else:
+        submit = gateway.submit
+
+        def submitted(workspace: str, body: dict[str, Any]) -> dict[str, Any]:
+            noise.write_bytes(os.urandom(300_000))
+            return submit(workspace, body)
+
+        monkeypatch.setattr(gateway, "submit", submitted)
+
+    result = call("train", "deploy", "-d", data, "-w", "mnist")
+
+    assert (result.code, gateway.stored) == (1, {})
+    assert f"{noise} has changed while it was being deployed" in result.err
+    assert "[bundle.changed]" in result.err

@@ -2,6 +2,9 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functions.ingest import manifest, shards
-from functions.ingest.bundle import Bundle
 from functions.ingest.manifest import Rules, rules_of
+from functions.ingest.packed import Packed
 from shared.addresses import allowed
 from shared.errors import Reject
 from shared.settings import Settings
@@ -23,13 +26,22 @@ def line(number: int, **more: object) -> str:
     return json.dumps({"url": f"https://example.com/{number}.csv", "path": f"{number}.csv", **more})
 
 
-def read(lines: Iterable[str], previous: Iterable[bytes] = (), rules: Rules = RULES) -> tuple[Bundle, list[bytes]]:
+@dataclass(frozen=True)
+class Divided:
+    """A manifest as a commit holds it."""
+
+    id: str
+    paths: set[str]
+
+
+def read(lines: Iterable[str], previous: Iterable[bytes] = (), rules: Rules = RULES) -> tuple[Divided, list[bytes]]:
     """The bundle of a manifest, and the content of its shards."""
+    text = "\n".join(lines).encode()
+    packed = Packed(len(text), partial(BytesIO, text))
     with TemporaryDirectory() as folder:
-        packed = Path(folder) / "packed"
-        packed.write_text("\n".join(lines))
-        bundle = manifest.read("data", packed, Path(folder) / "files", rules, previous)
-        return bundle, [path.read_bytes() for _, path in bundle.files]
+        bundle = manifest.read("data", packed, Path(folder), rules, previous)
+        shards = {path: b"".join(content) for path, content in bundle.files()}
+        return Divided(bundle.id, {*shards}), [*shards.values()]
 
 
 def numbers(content: bytes) -> list[int]:
@@ -98,7 +110,7 @@ class TestShards:
             [15, 16, 17],
             [18, 19],
         ]
-        assert all(path.startswith("/") and path.count("/") == 1 for path, _ in bundle.files)
+        assert all(path.startswith("/") and path.count("/") == 1 for path in bundle.paths)
 
     def test_many_lines_make_shards_that_are_worth_a_program(self) -> None:
         _, contents = read(line(number) for number in range(10_000))
@@ -109,7 +121,7 @@ class TestShards:
         before, contents = read(line(number) for number in range(count))
         after, more = read([line(count), *(line(number) for number in range(count))], contents)
         assert after.id != before.id
-        assert {path for path, _ in before.files} < {path for path, _ in after.files}
+        assert before.paths < after.paths
         assert [numbers(content) for content in more if content not in contents] == [[count]]
 
     def test_a_line_that_goes_or_changes_touches_its_shard_alone(self) -> None:
