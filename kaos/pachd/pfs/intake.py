@@ -69,8 +69,8 @@ class _Arriving:
 class _Intake:
     """Joins the messages of each file, which a client sends in pieces of any size.
 
-    Small files are stored in a thread by the batch while the next ones arrive. Pieces of large ones are stored before
-    the next is taken in, so that memory stays flat.
+    What has come is stored in a thread while more arrives: small files by the batch, large ones piece by piece. One
+    piece or batch is stored at a time, and who brings the next one waits for it, so that memory stays flat.
     """
 
     def __init__(self, blobs: Blobs, threads: ThreadPoolExecutor) -> None:
@@ -137,6 +137,7 @@ class _Intake:
             await self._put(valid_path(file.path), file.take())
         else:
             await self._write(file)
+            await self._stored()
             digest, size = file.writer.close()
             self.changes.append(Put(valid_path(file.path), Node("file", digest, size)))
         self._file = None
@@ -157,7 +158,6 @@ class _Intake:
         await self._stored()
         file.writer = file.writer or self._blobs.writer()
         self._storing = self._threads.submit(file.writer.write, file.take())
-        await self._stored()
 
     async def _stored(self) -> None:
         if self._storing is not None:
