@@ -5,10 +5,11 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from datetime import timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal, get_args
 
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
+from pydantic import AwareDatetime
 
 from functions.gateway import merging, replay
 from functions.gateway.dependencies import RunRecord, Services, Wired, WorkspaceName
@@ -19,6 +20,23 @@ from shared.events import RunChanged
 from shared.runs import FINAL, Run
 
 _METRICS_STREAM: Final = "kaos-metrics"
+EventType = Literal[
+    "kaos.object.created",
+    "kaos.commit.finished",
+    "kaos.job.started",
+    "kaos.job.finished",
+    "kaos.run.changed",
+    "kaos.metrics.reported",
+]
+# Where each type is found: the stream, and the subject below that of the workspace.
+_PLACES: Final[dict[EventType, tuple[str, str]]] = {
+    "kaos.object.created": (EVENTS_STREAM, "object.created"),
+    "kaos.commit.finished": (EVENTS_STREAM, "commit.*.finished"),
+    "kaos.job.started": (EVENTS_STREAM, "job.*.started"),
+    "kaos.job.finished": (EVENTS_STREAM, "job.*.finished"),
+    "kaos.run.changed": (EVENTS_STREAM, "run.{run}.*"),
+    "kaos.metrics.reported": (_METRICS_STREAM, "metrics.{run}.*"),
+}
 NDJSON: Final = "application/x-ndjson"
 # All events that name a run are told after its record was made; clocks may differ.
 _CLOCK_SKEW: Final = timedelta(minutes=10)
@@ -26,6 +44,8 @@ _CLOCK_SKEW: Final = timedelta(minutes=10)
 _LAST_EVENT_SECONDS: Final = 2.0
 
 Follow = Annotated[bool, Query(description="Go on with what happens from now on.")]
+Types = Annotated[list[EventType] | None, Query(alias="type", description="Only events of this type, or of several.")]
+Since = Annotated[AwareDatetime | None, Query(description="Only events told since then (ISO 8601), without `after`.")]
 # Its place among the events, and behind a hyphen the one among those of metrics, which are a stream of their own.
 After = Annotated[str, Query(pattern="^[0-9]{1,18}(-[0-9]{1,18})?$", description="Go on after this `sequence`.")]
 
@@ -40,20 +60,28 @@ def router() -> APIRouter:
 
 
 async def of_workspace(
-    ws: WorkspaceName, wired: Wired, follow: Follow = False, after: After = "0"
+    ws: WorkspaceName,
+    wired: Wired,
+    *,
+    follow: Follow = False,
+    after: After = "0",
+    types: Types = None,
+    since: Since = None,
 ) -> StreamingResponse:
     """All events of the workspace that are kept (14 days), oldest first; with `follow`, until the caller leaves.
 
     Each has the CloudEvents extension `sequence`: passed as `after`, it resumes without gap or repeat.
     """
     await existing(wired, ws)
-    subjects, position = {EVENTS_STREAM: [f"kaos.{ws}.>"], _METRICS_STREAM: [f"kaos.{ws}.metrics.>"]}, _position(after)
-    return ndjson(_lines(merging.read(wired.bus.stream, subjects, position, live=follow), position))
+    subjects, position = _subjects(ws, "*", types), _position(after)
+    return ndjson(_lines(merging.read(wired.bus.stream, subjects, position, since=since, live=follow), position))
 
 
-async def of_run(run: RunRecord, wired: Wired, follow: Follow = False, after: After = "0") -> StreamingResponse:
+async def of_run(
+    run: RunRecord, wired: Wired, *, follow: Follow = False, after: After = "0", types: Types = None
+) -> StreamingResponse:
     """The events that name the run, oldest first; with `follow`, until the run is final."""
-    return ndjson(_of_run(wired, run, after=after, follow=follow))
+    return ndjson(_of_run(wired, run, _subjects(run.workspace, run.id, types), after=after, follow=follow))
 
 
 def ndjson(lines: AsyncIterator[bytes]) -> StreamingResponse:
@@ -61,13 +89,20 @@ def ndjson(lines: AsyncIterator[bytes]) -> StreamingResponse:
     return StreamingResponse(lines, media_type=NDJSON, headers={"X-Accel-Buffering": "no", "Cache-Control": "no-store"})
 
 
-async def _of_run(wired: Services, run: Run, *, after: str, follow: bool) -> AsyncGenerator[bytes, None]:
-    prefix, position = f"kaos.{run.workspace}", _position(after)
-    metrics = [f"{prefix}.metrics.{run.id}.*"]
-    subjects = {
-        EVENTS_STREAM: [f"{prefix}.run.{run.id}.*", f"{prefix}.object.>", f"{prefix}.commit.>", f"{prefix}.job.>"],
-        _METRICS_STREAM: metrics,
-    }
+def _subjects(workspace: str, run: str, types: list[EventType] | None) -> dict[str, list[str]]:
+    """The subjects of those types, or of all, by stream; `run` is an id or `*`."""
+    found: dict[str, list[str]] = {}
+    for name in types or get_args(EventType):
+        stream, subject = _PLACES[name]
+        found.setdefault(stream, []).append(f"kaos.{workspace}.{subject.format(run=run)}")
+    return found
+
+
+async def _of_run(
+    wired: Services, run: Run, subjects: dict[str, list[str]], *, after: str, follow: bool
+) -> AsyncGenerator[bytes, None]:
+    position = _position(after)
+    metrics = {stream: found for stream, found in subjects.items() if stream == _METRICS_STREAM}
     since = run.created - _CLOCK_SKEW
     messages = merging.read(wired.bus.stream, subjects, position, since=since, live=follow)
     if follow:
@@ -80,7 +115,7 @@ async def _of_run(wired: Services, run: Run, *, after: str, follow: bool) -> Asy
             is_last = follow and event["type"] == RunChanged.type and event["data"]["state"] in FINAL
             if is_last:
                 # They were told before, but come by another stream.
-                rest = merging.read(wired.bus.stream, {_METRICS_STREAM: metrics}, position, since=since, live=False)
+                rest = merging.read(wired.bus.stream, metrics, position, since=since, live=False)
                 async for line in _lines(rest, position):
                     yield line
             yield _line(event, position)

@@ -26,7 +26,11 @@ MOST_AUTHOR: Final = 200
 
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
+States = Annotated[list[RunState] | None, Query(description="Only those in this state, or in one of several.")]
 Since = Annotated[AwareDatetime | None, Query(description="Only runs that were submitted since then (ISO 8601).")]
+Before = Annotated[
+    str, Query(max_length=26, description="Only runs older than this one: the last of a page brings the next.")
+]
 
 
 class _Strict(BaseModel):
@@ -110,22 +114,36 @@ async def submit(
 
 
 async def recent(
-    ws: WorkspaceName, wired: Wired, limit: Limit = 50, state: RunState | None = None, since: Since = None
+    ws: WorkspaceName,
+    wired: Wired,
+    *,
+    limit: Limit = 50,
+    state: States = None,
+    since: Since = None,
+    before: Before = "",
 ) -> RunList:
-    """The newest runs of the workspace, of all states or of one."""
+    """The newest runs of the workspace, of all states or of some."""
     await existing(wired, ws)
-    return _chosen(await wired.runs.list(ws), limit, state, since)
+    return _chosen(await wired.runs.list(ws), limit, state, since, before)
 
 
 async def recent_everywhere(
-    wired: Wired, limit: Limit = 50, state: RunState | None = None, since: Since = None
+    wired: Wired, *, limit: Limit = 50, state: States = None, since: Since = None, before: Before = ""
 ) -> RunList:
-    """The newest runs of all workspaces, of all states or of one."""
-    return _chosen(await wired.runs.every(), limit, state, since)
+    """The newest runs of all workspaces, of all states or of some."""
+    return _chosen(await wired.runs.every(), limit, state, since, before)
 
 
-def _chosen(found: list[Run], limit: int, state: RunState | None, since: datetime | None) -> RunList:
-    chosen = (run for run in found if state in {None, run.state} and (since is None or run.created >= since))
+def _chosen(
+    found: list[Run], limit: int, states: list[RunState] | None, since: datetime | None, before: str
+) -> RunList:
+    chosen = (
+        run
+        for run in found
+        if (not states or run.state in states)
+        and (since is None or run.created >= since)
+        and (not before or run.id < before)
+    )
     return RunList(runs=[*islice(chosen, limit)])
 
 

@@ -2,11 +2,23 @@
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from shared.events import CommitFinished, JobStarted, MetricsReported, ObjectCreated, RunChanged, RunState, new_event
+from functions.gateway.events import EventType
+from shared.events import (
+    CommitFinished,
+    Data,
+    JobFinished,
+    JobStarted,
+    LogLine,
+    MetricsReported,
+    ObjectCreated,
+    RunChanged,
+    RunState,
+    new_event,
+)
 from shared.progress import advance
 
 RUN = "01jd0000000000000000000000"
@@ -148,3 +160,36 @@ async def test_metrics_come_while_a_run_goes_on_and_all_before_its_end(api: Any)
 @pytest.mark.parametrize("sequence", ["x", "-1", "1-", "1-2-3", "1.5", "9" * 30])
 async def test_a_place_that_is_none_is_refused(api: Any, sequence: str) -> None:
     assert (await api.ask("GET", f"/v1/workspaces/mnist/events?after={sequence}"))[0] == 400
+
+
+async def test_events_are_chosen_by_type_and_by_time(api: Any) -> None:
+    await api.a_run()
+    metrics = MetricsReported(
+        workspace="mnist", run=RUN, job="j", trial="cebf65", seq=0, time=datetime.now(UTC), metrics={"loss": 1}
+    )
+    job = JobStarted(workspace="mnist", stage="train", pipeline="p", job="j", runs=(RUN,))
+    for event in (changed("received"), job, metrics, changed("received", OTHER)):
+        await api.bus.publish(event)
+
+    async def types(path: str) -> list[str]:
+        return [event["type"] async for event in api.lines(path)]
+
+    chosen = "type=kaos.run.changed&type=kaos.metrics.reported"
+    assert sorted(await types(f"{PATH}?{chosen}")) == ["kaos.metrics.reported", "kaos.run.changed"]
+    assert await types(f"{PATH}?type=kaos.job.started") == ["kaos.job.started"]
+    assert await types("/v1/workspaces/mnist/events?type=kaos.run.changed") == ["kaos.run.changed"] * 2
+    assert len(await types("/v1/workspaces/mnist/events?since=2026-01-01T00:00:00Z")) == 4
+    assert await types("/v1/workspaces/mnist/events?since=2100-01-01T00:00:00Z") == []
+    assert (await api.ask("GET", f"{PATH}?type=kaos.log.line"))[0] == 400
+
+
+async def test_a_followed_run_that_tells_of_metrics_alone_ends_with_the_run(api: Any) -> None:
+    await api.a_run()
+    await advance(api.bus, api.runs, "mnist", RUN, "failed")
+    async with asyncio.timeout(10):
+        assert [event async for event in api.lines(f"{PATH}?follow=true&type=kaos.metrics.reported")] == []
+
+
+def test_every_type_of_event_can_be_asked_for() -> None:
+    told = {kind.type for kind in Data.__subclasses__() if kind is not LogLine}
+    assert told | {JobFinished.type} == set(get_args(EventType))

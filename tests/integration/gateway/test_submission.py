@@ -134,6 +134,9 @@ async def test_runs_are_chosen_by_state_and_time_in_one_workspace_and_in_all(api
 
     assert await ids(f"{RUNS}?since=2026-01-01T12:00:00%2B00:00") == [new.id]
     assert await ids(f"{RUNS}?state=failed&limit=1") == [new.id]
+    assert await ids(f"{RUNS}?state=killed&state=failed") == [new.id, old.id]
+    assert await ids(f"{RUNS}?limit=1&before={new.id}") == [old.id]
+    assert await ids(f"{RUNS}?before={old.id}") == []
     assert await ids("/v1/runs") == [new.id, old.id, "01jb0000000000000000000000"]
     assert await ids("/v1/runs?state=failed") == [new.id, old.id]
 
