@@ -33,7 +33,10 @@ log = structlog.get_logger()
 
 
 class Live:
-    """What is known of the trials of one train job: `see`, `hear` and `end` take it in, `tell` passes it on."""
+    """What is known of the trials of one job: `see`, `hear` and `end` take it in, `tell` passes it on.
+
+    Jobs of other stages than `train` have no trials.
+    """
 
     def __init__(self, job: JobStarted, *, pachyderm: Pachyderm, runs: Runs, bus: Bus) -> None:
         self._job = job
@@ -64,7 +67,7 @@ class Live:
 
     def see(self, trial: str) -> None:
         """Takes in that a trial runs."""
-        if trial and trial not in self._places:
+        if self._job.stage == "train" and trial and trial not in self._places:
             self._note_quietly(self._place(trial))
 
     def hear(self, report: Report) -> None:
@@ -82,6 +85,8 @@ class Live:
 
     def end(self, end: TrialEnd) -> None:
         """Takes in how a trial ended: the first end is the training's own, then comes that of err_cmd."""
+        if self._job.stage != "train":
+            return
         trial = self._trials[place := self._place(end.trial)]
         if trial.state == "running":
             trial.state, trial.reason = _STATES[end.datum], end.reason

@@ -6,7 +6,6 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from python_pachyderm import Client
-from python_pachyderm.proto.v2.pfs import pfs_pb2
 from python_pachyderm.proto.v2.pps import pps_pb2
 
 from functions.logs.metrics import Metrics, values
@@ -25,7 +24,7 @@ _STATES: Final[dict[int, str]] = {
 DONE: Final = frozenset({"succeeded", "skipped"})
 # A file of metrics or parameters is a handful of numbers; what is larger is something else.
 _OBJECT_MAX_BYTES: Final = 1 << 20
-_METRICS_PARTS: Final = 4  # /, <trial>, metrics, <name>.json
+_METRICS: Final = "/*/metrics/*.json"
 
 
 def read_trials(client: Client, workspace: str, pipeline: str, job: str, inputs: Inputs) -> list[Trial]:
@@ -61,16 +60,11 @@ def read_params(client: Client, workspace: str, pipeline: str, job: str) -> dict
 
 def _outputs(client: Client, output: Any) -> tuple[set[str], dict[str, Metrics]]:
     """The trials that wrote anything, and what each wrote into metrics/*.json, merged."""
-    wrote: set[str] = set()
-    some_metrics = False
-    for info in client.walk_file(output, "/"):
-        parts = PurePosixPath(info.file.path).parts
-        if info.file_type == pfs_pb2.FileType.FILE and len(parts) > 1:
-            wrote.add(parts[1])
-            some_metrics |= len(parts) == _METRICS_PARTS and parts[2] == "metrics" and parts[3].endswith(".json")
+    # Directories without files are not there. What is in them is not asked for: a model may be thousands of files.
+    wrote = {PurePosixPath(info.file.path).name for info in client.list_file(output, "/")}
     metrics: dict[str, Metrics] = {}
-    if some_metrics:
-        for path, found in _objects(client, output, "/*/metrics/*.json"):
+    if next(iter(client.glob_file(output, _METRICS)), None) is not None:
+        for path, found in _objects(client, output, _METRICS):
             metrics.setdefault(path.parts[1], Metrics(len(metrics))).add(values(found))
     return wrote, metrics
 

@@ -11,7 +11,7 @@ from typing import Any
 from python_pachyderm.proto.v2.pfs import pfs_pb2
 from python_pachyderm.proto.v2.pps import pps_pb2
 
-from kaos.pachd.pfs.files import file_info
+from kaos.pachd.pfs.files import Describe, describer
 from kaos.pachd.pfs.globs import glob
 from kaos.pachd.pfs.names import Row, commit_by_id, look_up_branch, look_up_repo
 from kaos.pachd.storage.trees import EMPTY, Node
@@ -120,21 +120,31 @@ def files_of(row: Row) -> tuple[InputFile, ...]:
     return tuple(InputFile(**file) for file in json.loads(row["files"]))
 
 
-def datum_info(connection: sqlite3.Connection, row: Row, job: pps_pb2.Job) -> pps_pb2.DatumInfo:
-    """All that clients see of a datum."""
-    info = pps_pb2.DatumInfo(datum=pps_pb2.Datum(id=row["id"], job=job), state=row["state"])
-    info.stats.process_time.FromNanoseconds(row["nanoseconds"])
-    for file in files_of(row):
-        info.data.append(_file_info(connection, file))
-        info.stats.download_bytes += file.size
-    return info
+class Describer:
+    """Says all that clients see of datums; what their files have in common is looked up once."""
 
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._describe: dict[int, Describe] = {}
 
-def hypothetical_info(connection: sqlite3.Connection, datum: Datum) -> pps_pb2.DatumInfo:
-    """A datum that a pipeline would have."""
-    return pps_pb2.DatumInfo(
-        datum=pps_pb2.Datum(id=datum.id), data=[_file_info(connection, file) for file in datum.files]
-    )
+    def datum(self, row: Row, job: pps_pb2.Job) -> pps_pb2.DatumInfo:
+        """A datum of a job."""
+        info = pps_pb2.DatumInfo(datum=pps_pb2.Datum(id=row["id"], job=job), state=row["state"])
+        info.stats.process_time.FromNanoseconds(row["nanoseconds"])
+        for file in files_of(row):
+            info.data.append(self._file(file))
+            info.stats.download_bytes += file.size
+        return info
+
+    def hypothetical(self, datum: Datum) -> pps_pb2.DatumInfo:
+        """A datum that a pipeline would have."""
+        return pps_pb2.DatumInfo(datum=pps_pb2.Datum(id=datum.id), data=[self._file(file) for file in datum.files])
+
+    def _file(self, file: InputFile) -> pfs_pb2.FileInfo:
+        if file.commit not in self._describe:
+            row = self._connection.execute("SELECT * FROM commits WHERE id = ?", (file.commit,)).fetchone()
+            self._describe[file.commit] = describer(self._connection, row) if row is not None else _describe_dropped
+        return self._describe[file.commit](file.path, file.node)
 
 
 def _divide(
@@ -172,11 +182,9 @@ def _datum(files: tuple[InputFile, ...], salt: str) -> Datum:
     return Datum(identity.hexdigest(), content.hexdigest(), files)
 
 
-def _file_info(connection: sqlite3.Connection, file: InputFile) -> pfs_pb2.FileInfo:
-    commit: Row = connection.execute("SELECT * FROM commits WHERE id = ?", (file.commit,)).fetchone()
-    if commit is None:  # dropped since
-        return pfs_pb2.FileInfo(file=pfs_pb2.File(path=file.path), size_bytes=file.size, hash=bytes.fromhex(file.hash))
-    return file_info(connection, commit, file.path, file.node)
+def _describe_dropped(path: str, node: Node) -> pfs_pb2.FileInfo:
+    """A file of a commit that has been dropped since."""
+    return pfs_pb2.FileInfo(file=pfs_pb2.File(path=path), size_bytes=node.size, hash=bytes.fromhex(node.hash))
 
 
 def _key(pfs: Any) -> tuple[str, str, str]:

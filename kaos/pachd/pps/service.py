@@ -194,18 +194,20 @@ def _inspected_datum(connection: Any, request: Any) -> Any:
     row = connection.execute("SELECT * FROM datums WHERE job = ? AND id = ?", (job["id"], request.datum.id)).fetchone()
     if row is None:
         raise not_found(f"datum {request.datum.id}")
-    return datums.datum_info(connection, row, jobs.job_message(job))
+    return datums.Describer(connection).datum(row, jobs.job_message(job))
 
 
 def _listed_datums(connection: Any, request: Any) -> Iterator[Any]:
+    describer = datums.Describer(connection)
     if not request.job.id:
         if request.filter.state:
             raise unsupported("filtering datums that don't exist")
         given = request.input
         for datum in datums.divide(connection, given, datums.newest_heads(connection, given), ""):
-            yield datums.hypothetical_info(connection, datum)
+            yield describer.hypothetical(datum)
         return
     job = jobs.find(connection, request.job)
+    message = jobs.job_message(job)
     wanted, count = set(request.filter.state), 0
     order = "DESC" if request.reverse else "ASC"
     rows = connection.execute(
@@ -215,7 +217,7 @@ def _listed_datums(connection: Any, request: Any) -> Iterator[Any]:
     for row in rows:
         if wanted and row["state"] not in wanted:
             continue
-        yield datums.datum_info(connection, row, jobs.job_message(job))
+        yield describer.datum(row, message)
         count += 1
         if request.number and count == request.number:
             return

@@ -63,10 +63,14 @@ class Pachd(pps_pb2_grpc.APIServicer, pfs_pb2_grpc.APIServicer):  # type: ignore
         for trial in sorted({message.datum_id for message in self.lines}):
             yield pps_pb2.DatumInfo(datum=pps_pb2.Datum(id=trial), state=pps_pb2.DatumState.SUCCESS)
 
-    async def WalkFile(self, _: Any, __: Any) -> AsyncIterator[Any]:  # noqa: N802
+    async def ListFile(self, _: Any, __: Any) -> AsyncIterator[Any]:  # noqa: N802
         for trial in sorted({message.datum_id[:10] for message in self.lines}):
-            file = pfs_pb2.File(path=f"/{trial}/model")
-            yield pfs_pb2.FileInfo(file=file, file_type=pfs_pb2.FileType.FILE)
+            yield pfs_pb2.FileInfo(file=pfs_pb2.File(path=f"/{trial}/"), file_type=pfs_pb2.FileType.DIR)
+
+    async def GlobFile(self, _: Any, __: Any) -> AsyncIterator[Any]:  # noqa: N802
+        """No files of metrics."""
+        for nothing in ():
+            yield nothing
 
 
 @pytest.fixture
@@ -96,8 +100,8 @@ class World:
     bus: Bus
     runs: Runs
 
-    def follow(self) -> "asyncio.Task[None]":
-        event = new_event(JobStarted(**JOB), source="relay")
+    def follow(self, stage: str = "train") -> "asyncio.Task[None]":
+        event = new_event(JobStarted(**{**JOB, "stage": stage}), source="relay")
         return asyncio.create_task(follow(event, pachyderm=self.pachyderm, runs=self.runs, bus=self.bus))
 
     async def collect(self, bucket: Bucket, settings: Settings) -> None:
@@ -237,6 +241,18 @@ async def test_trials_that_report_nothing_are_shown_too(world: World, pachd: Pac
     pachd.end()
     await following
     assert (await world.bus.stream.stream_info("kaos-metrics")).state.messages == 0
+
+
+async def test_builds_have_no_trials(world: World, pachd: Pachd) -> None:
+    before = await world.record()
+    following = world.follow("build")
+    pachd.say("step 1")
+    pachd.say('{"datum": "success", "seconds": 2}', user=False)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(following), 1.5)  # longer than trials would take to be shown
+    pachd.end()
+    await following
+    assert await world.record() == before
 
 
 async def test_a_short_job_that_reports_nothing_changes_no_record(world: World, pachd: Pachd) -> None:
