@@ -59,8 +59,11 @@ def start_pipeline(txn: Transaction, request: Any) -> None:
 
 
 def stop_pipeline(txn: Transaction, request: Any) -> None:
-    """Makes new input cause no jobs; those under way go on. NOT_FOUND."""
+    """Makes new input cause no jobs, and kills those under way. NOT_FOUND."""
     row = find_pipeline(txn.connection, request.pipeline)
+    for job in jobs.unfinished_of(txn.connection, row["id"]):
+        # Pachyderm's own words (2.7).
+        jobs.end(txn, job, pps_pb2.JobState.JOB_KILLED, "all jobs killed because pipeline was stopped")
     txn.connection.execute("UPDATE pipelines SET stopped = 1 WHERE id = ?", (row["id"],))
     set_provenance(txn, row["branch"], [])
 

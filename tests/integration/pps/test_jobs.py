@@ -200,6 +200,16 @@ def test_a_stopped_pipeline_makes_no_jobs_until_it_is_started(project: Project) 
     assert project.output("copy", project.newest("copy").job.id) == {"/b": b"2"}
 
 
+def test_what_runs_in_a_pipeline_that_is_stopped_is_killed(project: Project) -> None:
+    project.put({"/a": b"1"})
+    project.pipeline("long", "sleep 60")
+    job = project.newest("long", wait=False).job.id
+    project.client.stop_pipeline("long", project_name=project.name)
+    ended = project.newest("long")
+    assert (ended.job.id, ended.state) == (job, JOB.JOB_KILLED)
+    assert "pipeline was stopped" in ended.reason
+
+
 def test_a_deleted_pipeline_leaves_nothing(project: Project, engine: Engine) -> None:
     project.put({"/a": b"1"})
     project.pipeline("copy", COPY)
