@@ -38,6 +38,7 @@ def hold(stored: Stored, held: ExitStack) -> Packed:
         return Packed(stored.size, partial(BytesIO, stored.read()))
     head = stored.read(MAGIC_BYTES)
     if not is_zip(head):
+        stored.close()
         return Packed(stored.size, lambda: closing(stored.again()))
     file = held.enter_context(tempfile.TemporaryFile(prefix="kaos-ingest-"))  # noqa: SIM115  # `held` closes it
     file.write(head)
