@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -104,18 +105,27 @@ def test_nothing_is_checked_out(connection: sqlite3.Connection, checkouts: Check
     assert list(checkouts.path(connection, EMPTY_DIRECTORY).iterdir()) == []
 
 
+def copy_of(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """Another one with the same in it: as in the engine, no two threads use one at a time."""
+    own = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    own.row_factory = sqlite3.Row
+    connection.backup(own)
+    return own
+
+
 def test_many_want_it_at_once(
     tmp_path: Path, connection: sqlite3.Connection, checkouts: Checkouts, tree: MakeTree
 ) -> None:
     node = trees.root_node(connection, tree({f"/d{number % 5}/{number}": b"%d" % number for number in range(200)}))
     ready = threading.Barrier(8)
 
-    def check_out() -> Path:
-        ready.wait(10)
-        return checkouts.path(connection, node)
+    def check_out(own: sqlite3.Connection) -> Path:
+        with closing(own):
+            ready.wait(10)
+            return checkouts.path(own, node)
 
     with ThreadPoolExecutor(8) as threads:
-        folders = [future.result() for future in [threads.submit(check_out) for _ in range(8)]]
+        folders = [future.result() for future in [threads.submit(check_out, copy_of(connection)) for _ in range(8)]]
     assert len(set(folders)) == 1
     assert sum(path.is_file() for path in folders[0].rglob("*")) == 200
     assert [path.name for path in (tmp_path / "checkouts").iterdir()] == [node.hash]
