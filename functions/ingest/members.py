@@ -1,5 +1,6 @@
 """Reads the members of an archive one by one, by its content and never by its name, believing none of its claims."""
 
+import gzip
 import stat
 import tarfile
 import zipfile
@@ -8,7 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import IO, Final, Literal, cast
+from typing import IO, Final, cast
 
 import zstandard
 
@@ -21,10 +22,9 @@ _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 _TAR_MAGIC: Final = b"ustar"
 _TAR_MAGIC_OFFSET: Final = 257
 MAGIC_BYTES: Final = _TAR_MAGIC_OFFSET + len(_TAR_MAGIC)
-# What is read at once of a member, and of a tar: with 10 KiB, tar's own, reading costs as much as hashing; with 1 MiB
-# each small member would cost a copy of the rest of it.
 _PIECE_BYTES: Final = 1 << 20
-_TAR_BUFFER_BYTES: Final = 64 << 10
+# Headers and small members are read ahead of: asking the connection for each of them would take longer than all else.
+_AHEAD_BYTES: Final = 64 << 10
 _ENCRYPTED_FLAG: Final = 0x1
 # Headers that tar reads into memory whole: a path has 4,096 bytes at most, and a few more attributes fit too.
 _TAR_HEADER_MAX_BYTES: Final = 64 * 1024
@@ -78,8 +78,8 @@ def members_of(file: Readable) -> Iterator[Iterator[Member]]:
             with zipfile.ZipFile(cast("IO[bytes]", file)) as archive:
                 yield _zip_members(archive)
         else:
-            with _tar(cast("IO[bytes]", _Rejoined(head, file)), head) as tar:
-                yield _tar_members(tar)
+            with _tar(head, file) as members:
+                yield members
 
 
 @contextmanager
@@ -90,37 +90,59 @@ def _damage_refused() -> Iterator[None]:
         raise Reject("bundle.malformed", f"The bundle is damaged or cut short ({error}): upload it again.") from error
 
 
-class _Rejoined:
-    """A file whose first bytes have been read, read from its start."""
+class _Forward:
+    """A stream that tells where it is, and seeks forwards only: that is all tarfile needs, and copies next to nothing.
 
-    def __init__(self, head: bytes, file: Readable) -> None:
-        self._head, self._file = head, file
+    (Its own mode for streams copies each byte four times.) `ahead` has been read of it already.
+    """
 
-    def read(self, size: int = -1, /) -> bytes:
-        head, self._head = self._head, b""
-        return head + self._file.read(max(size - len(head), 0)) if head else self._file.read(size)
+    def __init__(self, ahead: bytes, file: Readable) -> None:
+        self._ahead, self._used = ahead, 0
+        self._file, self._place = file, 0
+        self.last = b""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, `size` of them unless it ends before. Raises ValueError for a negative size."""
+        if size < 0:
+            raise ValueError("a part of it has an impossible size")
+        piece = self._ahead[self._used : self._used + size]
+        self._used += len(piece)
+        if (missing := size - len(piece)) > 0:
+            self._ahead = self._file.read(_AHEAD_BYTES) if missing < _AHEAD_BYTES else b""
+            self._used = min(missing, len(self._ahead))
+            piece += self._ahead[:missing] if self._ahead else self._file.read(missing)
+        self._place += len(piece)
+        self.last = piece
+        return piece
+
+    def tell(self) -> int:
+        """How many bytes have been read or passed over."""
+        return self._place
+
+    def seek(self, place: int) -> None:
+        """Passes over what comes before `place`."""
+        if place < self._place:
+            raise tarfile.StreamError("its headers lead backwards")
+        while place > self._place and self.read(min(place - self._place, _PIECE_BYTES)):
+            pass
 
 
 @contextmanager
-def _tar(file: IO[bytes], head: bytes) -> Iterator[tarfile.TarFile]:
+def _tar(head: bytes, file: Readable) -> Iterator[Iterator[Member]]:
+    whole = cast("IO[bytes]", _Forward(head, file))
     if head.startswith(_GZIP_MAGIC):
-        with _stream(file, "r|gz") as tar:
-            yield tar
+        with gzip.GzipFile(fileobj=whole) as unpacked:
+            yield _tar_members(_Forward(b"", unpacked))
     elif head.startswith(_ZSTD_MAGIC):
         decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_MAX_BYTES)
-        with decompressor.stream_reader(file, closefd=False) as raw, _stream(raw, "r|") as tar:
-            yield tar
+        with decompressor.stream_reader(whole, closefd=False) as unpacked:
+            yield _tar_members(_Forward(b"", unpacked))
     elif head[_TAR_MAGIC_OFFSET:] == _TAR_MAGIC:
-        with _stream(file, "r|") as tar:
-            yield tar
+        yield _tar_members(_Forward(head, file))
     else:
         raise Reject(
             "bundle.malformed", "The bundle is neither zip nor tar, tar.gz or tar.zst: pack it as one of these."
         )
-
-
-def _stream(file: IO[bytes], mode: Literal["r|", "r|gz"]) -> tarfile.TarFile:
-    return tarfile.open(fileobj=file, mode=mode, bufsize=_TAR_BUFFER_BYTES, tarinfo=_Header)
 
 
 class _Header(tarfile.TarInfo):
@@ -135,20 +157,29 @@ class _Header(tarfile.TarInfo):
         return header
 
 
-def _tar_members(tar: tarfile.TarFile) -> Iterator[Member]:
-    for header in tar:
-        if header.issparse() or not (header.isreg() or header.isdir()):
-            raise _not_a_file(header.name, _kind(header))
-        yield Member(header.name, header.isdir(), partial(_pieces, partial(_content, tar, header)))
-        # In stream mode the list of headers serves nothing, and grows with the archive.
-        tar.members = []  # type: ignore[attr-defined]  # the stub does not name it; the documentation of tarfile does
+def _tar_members(file: _Forward) -> Iterator[Member]:
+    with tarfile.open(fileobj=cast("IO[bytes]", file), mode="r:", tarinfo=_Header) as tar:
+        for header in tar:
+            if header.issparse() or not (header.isreg() or header.isdir()):
+                raise _not_a_file(header.name, _kind(header))
+            yield Member(header.name, header.isdir(), partial(_tar_pieces, file, header))
+            # The list of headers serves nothing here, and grows with the archive.
+            tar.members = []  # type: ignore[attr-defined]  # the stub does not name it; the documentation of tarfile does
+    if len(file.last) < tarfile.BLOCKSIZE or file.last.strip(b"\0"):
+        # tarfile takes whatever is no header for the end.
+        raise tarfile.ReadError("it has no end")
 
 
-def _content(tar: tarfile.TarFile, header: tarfile.TarInfo) -> IO[bytes]:
-    content = tar.extractfile(header)
-    if content is None:
-        raise _not_a_file(header.name, "nothing")
-    return content
+def _tar_pieces(file: _Forward, header: tarfile.TarInfo) -> Generator[bytes, None, None]:
+    with _damage_refused():
+        file.seek(header.offset_data)
+        left = header.size
+        while left:
+            piece = file.read(min(left, _PIECE_BYTES))
+            if not piece:
+                raise tarfile.ReadError("unexpected end of data")
+            left -= len(piece)
+            yield piece
 
 
 def _kind(header: tarfile.TarInfo) -> str:
@@ -170,11 +201,11 @@ def _zip_members(archive: zipfile.ZipFile) -> Iterator[Member]:
         if kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
             raise _not_a_file(info.orig_filename, "a symbolic link" if kind == stat.S_IFLNK else "a device or pipe")
         # orig_filename: what the archive says; `filename` has been cut at a NUL by zipfile.
-        yield Member(info.orig_filename, info.is_dir(), partial(_pieces, partial(archive.open, info)))
+        yield Member(info.orig_filename, info.is_dir(), partial(_zip_pieces, archive, info))
 
 
-def _pieces(opened: Callable[[], IO[bytes]]) -> Generator[bytes, None, None]:
-    with _damage_refused(), opened() as content:
+def _zip_pieces(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Generator[bytes, None, None]:
+    with _damage_refused(), archive.open(info) as content:
         while piece := content.read(_PIECE_BYTES):
             yield piece
 

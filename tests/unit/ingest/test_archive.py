@@ -96,6 +96,19 @@ def test_an_archive_that_was_cut_short(pack: Callable[[dict[str, bytes]], bytes]
     refused(whole[: len(whole) // 2], "bundle.malformed")
 
 
+def test_a_tar_that_ends_between_two_files_or_whose_next_header_is_none() -> None:
+    whole = make_tar({"a": b"x", "b": b"y"})
+    for cut in (whole[:1024], whole[:1536], whole[:1300], whole[:1024] + b"\x01" * 512 + whole[1536:]):
+        refused(cut, "bundle.malformed")
+
+
+@pytest.mark.parametrize("size", ["-1", "-1024", "-99999999999999999999", "99999999999999999999"])
+def test_a_size_that_can_not_be(size: str) -> None:
+    header = tarfile.TarInfo("a")
+    header.size, header.pax_headers = 1, {"size": size}
+    refused(header.tobuf(tarfile.PAX_FORMAT) + bytes(2048), "bundle.malformed")
+
+
 @pytest.mark.parametrize("content", [b"not an archive", b"PK\x03\x04", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", bytes(600)])
 def test_what_is_no_archive(content: bytes) -> None:
     refused(content, "bundle.malformed")
