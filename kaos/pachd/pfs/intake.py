@@ -81,7 +81,7 @@ class _Intake:
         self._file: _Arriving | None = None
         self._batch: list[_Small] = []
         self._batch_bytes = 0
-        self._storing: Future[None] | None = None
+        self._storing: tuple[Future[None], ...] = ()
 
     async def take(self, request: Any) -> None:
         match request.WhichOneof("body"):
@@ -110,11 +110,11 @@ class _Intake:
         writer = self._file.writer if self._file is not None else None
         if writer is None:
             return
-        if self._storing is None:
+        if not self._storing:
             writer.__exit__()
         else:
             # A thread may be writing still.
-            self._storing.add_done_callback(lambda _: writer.__exit__())
+            self._storing[0].add_done_callback(lambda _: writer.__exit__())
 
     async def _add(self, message: Any) -> None:
         if message.WhichOneof("source") == "url":
@@ -152,17 +152,19 @@ class _Intake:
     async def _store_batch(self) -> None:
         await self._stored()
         batch, self._batch, self._batch_bytes = self._batch, [], 0
-        self._storing = self._threads.submit(_store, batch, self.changes, self._blobs)
+        self._storing = (self._threads.submit(_store, batch, self.changes, self._blobs),)
 
     async def _write(self, file: _Arriving) -> None:
         await self._stored()
         file.writer = file.writer or self._blobs.writer()
-        self._storing = self._threads.submit(file.writer.write, file.take())
+        content = file.take()
+        submit = self._threads.submit
+        self._storing = (submit(file.writer.append, content), submit(file.writer.hash, content))
 
     async def _stored(self) -> None:
-        if self._storing is not None:
-            await asyncio.wrap_future(self._storing)
-            self._storing = None
+        for storing in self._storing:
+            await asyncio.wrap_future(storing)
+        self._storing = ()
 
 
 _TO_COME: Final = Node("file", "", 0)

@@ -144,8 +144,16 @@ class BlobWriter:
 
     def write(self, content: bytes) -> None:
         """Appends."""
-        self._file.write(content)
+        self.append(content)
+        self.hash(content)
+
+    def hash(self, content: bytes) -> None:
+        """The half of writing that takes a core, which may go on beside the other, `append`; both must be done."""
         self._digest.update(content)
+
+    def append(self, content: bytes) -> None:
+        """The half of writing that takes a disk."""
+        self._file.write(content)
         self._size += len(content)
         if self._size - self._handed_over >= _HANDED_OVER_BYTES:
             _hand_over(self._file.fileno(), self._handed_over, self._size)
