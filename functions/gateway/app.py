@@ -12,6 +12,7 @@ from functions.gateway.events import router as events
 from functions.gateway.files import router as files
 from functions.gateway.kill import router as kill
 from functions.gateway.logs import router as logs
+from functions.gateway.page import router as page
 from functions.gateway.preview import router as preview
 from functions.gateway.provenance import router as provenance
 from functions.gateway.removal import router as removal
@@ -42,7 +43,7 @@ def app(*, settings: Settings, bus: Bus, runs: Runs, pachyderm: Pachyderm, bucke
     api = FastAPI(title="kaos", version=version("kaos"), summary="Source bundle + data bundle = trained model.")
     api.state.services = Services(settings, bus.named("gateway"), runs, pachyderm, bucket)
     handle_errors(api)
-    api.add_api_route("/", about, methods=["GET"], include_in_schema=False)
+    api.include_router(page())
     api.add_api_route("/healthz", health, methods=["GET"], tags=["about"], summary="Whether the gateway serves")
     api.include_router(webhooks())
     guarded = APIRouter(dependencies=[Depends(api_caller)])
@@ -52,11 +53,6 @@ def app(*, settings: Settings, bus: Bus, runs: Runs, pachyderm: Pachyderm, bucke
         guarded.include_router(routes())
     api.include_router(guarded)
     return api
-
-
-async def about() -> dict[str, str]:
-    """Tells a person with a browser where they are."""
-    return {"service": "kaos", "version": version("kaos"), "api": "/v1", "docs": "/docs", "health": "/healthz"}
 
 
 async def health() -> dict[str, str]:

@@ -126,6 +126,7 @@ def _use(home: "Home") -> None:
     terminal.done(f"kaos is up at {known.endpoint} after {terminal.duration(slowest)} ({took}).")
     if runtime := runtime_of(home):
         click.echo(f"  {terminal.safe(runtime)}")
+    click.echo(f"  In a browser: {known.endpoint}/ (it asks for KAOS_TOKEN, which `kaos status --credentials` tells)")
     click.echo(f"  State and logs: {terminal.safe(str(home.root))}")
     click.echo("  `kaos status` tells how it is; `kaos status --credentials`, how your own S3 and NATS clients get in.")
 
@@ -150,6 +151,7 @@ def _show(found: "Status") -> None:
     terminal.facts(
         {
             "kaos": f"{found.endpoint} (process {found.pid}, up for {terminal.duration(found.seconds)})",
+            "page": f"{found.endpoint}/",
             "jobs": found.runtime,
             "state": found.home,
             "memory": f"{sum(each.memory for each in found.servers) / _MIB:.0f} MB in {len(found.servers)} servers",

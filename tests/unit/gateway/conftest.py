@@ -89,11 +89,17 @@ def api(built: FastAPI, stream: Stream, settings: Settings) -> FastAPI:
 def ask(api: FastAPI) -> Ask:
     """Asks the app; `token` goes into the Authorization header as it is."""
 
-    async def ask(method: str, path: str, body: bytes = b"", *, token: str = "", chunks: int = 1) -> Answer:
+    async def ask(
+        method: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        token: str = "",
+        chunks: int = 1,
+        headers: dict[str, str] | None = None,
+    ) -> Answer:
         path, _, query = path.partition("?")
-        headers = [(b"content-type", b"application/json")] + (
-            [(b"authorization", token.encode("latin-1"))] if token else []
-        )
+        given = {"content-type": "application/json", **({"authorization": token} if token else {}), **(headers or {})}
         scope = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -103,7 +109,7 @@ def ask(api: FastAPI) -> Ask:
             "path": path,
             "raw_path": path.encode(),
             "query_string": query.encode(),
-            "headers": headers,
+            "headers": [(name.encode(), value.encode("latin-1")) for name, value in given.items()],
             "server": ("127.0.0.1", 80),
             "client": ("127.0.0.1", 1),
             "root_path": "",
