@@ -26,6 +26,8 @@ T = TypeVar("T")
 # Small objects take milliseconds; a few large ones must not hold up the rest.
 _THREADS = 16
 _CHUNK_BYTES = 1 << 20
+# What boto3's own uploader sends in one piece, too; its threads take as long again as the request.
+_WHOLE_MAX_BYTES = 8 << 20
 _NOT_FOUND, _PRECONDITION_FAILED = 404, 412  # HTTP's own numbers
 
 
@@ -92,7 +94,15 @@ class Bucket:
 
     async def upload(self, bucket: str, key: str, path: Path) -> None:
         """Stores the file, in parts where it is large."""
-        await self.call(lambda client: client.upload_file(str(path), bucket, key))
+
+        def work(client: "S3Client") -> None:
+            if path.stat().st_size > _WHOLE_MAX_BYTES:
+                client.upload_file(str(path), bucket, key)
+                return
+            with path.open("rb") as file:
+                client.put_object(Bucket=bucket, Key=key, Body=file)
+
+        await self.call(work)
 
     async def lines(self, bucket: str, key: str) -> Iterator[bytes] | None:
         """The object's lines, read as they are asked for (in a thread); None where there is no such object."""
