@@ -34,6 +34,12 @@ def test_the_command_line_and_its_templates_are_there(installed: Path, tmp_path:
         assert _files(tmp_path / name) == _files(ROOT / "kaos" / "templates" / name)
 
 
+def test_the_web_page_is_there(installed: Path, tmp_path: Path) -> None:
+    program = "from functions.gateway import page; print(*sorted(page.read()))"
+    folder = ROOT / "functions" / "gateway" / "web"
+    assert _run(installed / "python", "-c", program, cwd=tmp_path).split() == sorted(_files(folder))
+
+
 def test_a_stack_of_the_wheel_alone_comes_up(installed: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     try:

@@ -3,7 +3,7 @@
 
 import { el } from "./dom.js";
 import { link } from "./home.js";
-import { badge, command, problem } from "./pieces.js";
+import { badge, command, problem, words } from "./pieces.js";
 import { isRepeatable, missing, seconds, title } from "./run.js";
 import { age, amount, clock, duration } from "./text.js";
 
@@ -45,11 +45,11 @@ export function reason(run) {
     return el("div", { class: "note" }, el("p", {}, "It waits for an input that the workspace does not have yet. This brings it:"), missing(run).map((text) => el("p", {}, command(text))));
   }
   if (!run.error) return null;
-  if (run.state === "killed") return el("div", { class: "note" }, el("p", {}, run.error.message));
-  const words = isRepeatable(run)
+  if (run.state === "killed") return el("div", { class: "note" }, el("p", {}, words(run.error.message)));
+  const advice = isRepeatable(run)
     ? "The log below tells more. Mend the bundle and deploy it again; where the cause was outside of it, retry."
     : "Mend the bundle and deploy it again.";
-  return problem(run.error, el("p", { class: "faint" }, words));
+  return problem(run.error, el("p", { class: "faint" }, advice));
 }
 
 /** @param {Run} run */

@@ -28,6 +28,7 @@ export function show(title, content) {
   const close = button("Close", () => dialog.close());
   const dialog = modal(title, [content, el("div", { class: "actions" }, close)]);
   dialog.classList.add("wide");
+  dialog.scrollTop = 0;
 }
 
 /** @param {string} title @param {Node[]} content @param {() => void} [closed] */

@@ -58,9 +58,14 @@ export function empty(words, ...commands) {
   return el("div", { class: "empty" }, el("p", {}, words), ...commands.map((text) => el("p", {}, command(text))));
 }
 
+/** A sentence of the gateway, in which what to type stands between backticks. @param {string} sentence */
+export function words(sentence) {
+  return sentence.split("`").map((part, number) => (number % 2 ? el("code", {}, part) : part));
+}
+
 /** What went wrong. @param {{code: string, message: string}} error @param {...import("./dom.js").Child} more */
 export function problem(error, ...more) {
-  return el("div", { class: "problem", role: "alert" }, el("p", {}, error.message, " ", el("code", {}, error.code)), ...more);
+  return el("div", { class: "problem", role: "alert" }, el("p", {}, words(error.message), " ", el("code", { class: "code" }, error.code)), ...more);
 }
 
 /** A button. @param {string} words @param {() => unknown} onclick @param {string} [kind] */
