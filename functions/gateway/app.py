@@ -40,7 +40,13 @@ class Info(BaseModel):
 
 def app(*, settings: Settings, bus: Bus, runs: Runs, pachyderm: Pachyderm, bucket: Bucket) -> FastAPI:
     """The HTTP API over the connections given; whoever opened them closes them."""
-    api = FastAPI(title="kaos", version=version("kaos"), summary="Source bundle + data bundle = trained model.")
+    api = FastAPI(
+        title="kaos",
+        version=version("kaos"),
+        summary="Source bundle + data bundle = trained model.",
+        docs_url=None,  # page.py serves it
+        redoc_url=None,
+    )
     api.state.services = Services(settings, bus.named("gateway"), runs, pachyderm, bucket)
     handle_errors(api)
     api.include_router(page())

@@ -1,7 +1,8 @@
-"""GET /: the web page, static files of this package; what they show they ask the API for, with the user's token."""
+"""GET / and /docs: the web page and the API's description; static files, which ask the API for what they show."""
 
 import gzip
 import hashlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Annotated, Any, Final
@@ -31,11 +32,12 @@ _HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Vary": "Accept-Encoding",
 }
-# The entry names the digest of all the rest in its addresses. So it is asked for each time, and answered by 304; the
-# rest never changes, and modules of two versions never meet.
+# An entry names the digest of all files in its addresses. So it is asked for each time, and answered by 304; the rest
+# never changes, and modules of two versions never meet.
 _CHECKED: Final = "no-cache"
 _KEPT: Final = "public, max-age=31536000, immutable"
-_INDEX: Final = "index.html"
+# By their addresses. FastAPI's own /docs would run scripts of another site beside the user's token.
+_ENTRIES: Final = {"/": "index.html", "/docs": "docs.html"}
 _FOLDER: Final = b'"page/'
 # Half of SHA-256 tells versions of a page apart.
 _DIGEST_DIGITS: Final = 32
@@ -58,12 +60,9 @@ def router() -> APIRouter:
     """The page's routes: no token, since there are no secrets in them, and not part of the API's description."""
     contents = read()
     digest = _digest(b"".join(contents[name] for name in sorted(contents)))
-    entry = contents.pop(_INDEX).replace(_FOLDER, _FOLDER + digest.encode() + b"/")
-    index = _file(_INDEX, entry)
+    folder = _FOLDER + digest.encode() + b"/"
+    entries = {path: _file(name, contents.pop(name).replace(_FOLDER, folder)) for path, name in _ENTRIES.items()}
     assets = {name: _file(name, content) for name, content in contents.items()}
-
-    async def page(accepted: Accepted = "", known: Known = "") -> Response:
-        return _answer(index, _CHECKED, accepted, known)
 
     async def asset(version: str, name: str, accepted: Accepted = "", known: Known = "") -> Response:
         if version != digest or name not in assets:
@@ -72,9 +71,17 @@ def router() -> APIRouter:
 
     routes = APIRouter(include_in_schema=False)
     add: Any = routes.add_api_route
-    add("/", page, methods=["GET", "HEAD"])
+    for path, file in entries.items():
+        add(path, _entry(file), methods=["GET", "HEAD"])
     add("/page/{version}/{name}", asset, methods=["GET", "HEAD"])
     return routes
+
+
+def _entry(file: File) -> Callable[..., Awaitable[Response]]:
+    async def entry(accepted: Accepted = "", known: Known = "") -> Response:
+        return _answer(file, _CHECKED, accepted, known)
+
+    return entry
 
 
 def read() -> dict[str, bytes]:

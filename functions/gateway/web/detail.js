@@ -40,7 +40,7 @@ export function detail({ root, failed, entitle, condition }, workspace, id) {
   const path = (/** @type {string[]} */ ...steps) => [workspace, "runs", id, ...steps];
   const told = metrics();
   /** @type {import("./trials.js").Choice} */
-  const choice = { sort: "", ascending: false, page: 0, opened: "" };
+  const choice = { sort: null, ascending: false, page: 0, opened: "" };
   /** @type {Run | null} */
   let run = null;
   /** @type {Failure | null} */
@@ -92,7 +92,6 @@ export function detail({ root, failed, entitle, condition }, workspace, id) {
     const models = trials.filter((trial) => trial.model).length;
     return [
       models > 0 && button(models > 1 ? `Download ${counted(models, "model")}` : "Download model", () => download("model"), "primary"),
-      models === 1 && button("Where it comes from", () => provenance(/** @type {Trial} */ (trials.find((trial) => trial.model)))),
       isRepeatable(found) && button("Retry", () => void retry(found), "primary"),
       found.parts.source?.commit || found.inputs.source ? button("Code", () => download("code")) : null,
       found.parts.data?.commit || found.inputs.data ? button("Data", () => download("data")) : null,
@@ -167,11 +166,10 @@ export function detail({ root, failed, entitle, condition }, workspace, id) {
   /** @param {"model" | "code" | "data"} what @param {Trial} [trial] */
   function download(what, trial) {
     const name = `${workspace}-${trial ? trial.model.replace(":", "-") : `${id}-${what}`}.tar`;
-    const heard = paced(async () => void draw(), LEAST_PAUSE);
     return act(`Downloading ${name} …`, () =>
       save(at(path("files", what), { trial: trial?.id }), name, (bytes) => {
         doing = `Downloading ${name} … ${amount(bytes)}`;
-        heard.soon();
+        redraw.soon();
       }),
     );
   }
@@ -240,7 +238,7 @@ export function detail({ root, failed, entitle, condition }, workspace, id) {
           if (event.type === "kaos.metrics.reported") told.add(event.data);
         }
         if (events.some((event) => event.type !== "kaos.metrics.reported")) refresh.soon();
-        else draw();
+        else redraw.soon();
       },
       condition(now) {
         condition(now);
@@ -253,6 +251,7 @@ export function detail({ root, failed, entitle, condition }, workspace, id) {
   /** @type {(() => void) | null} */
   let unfollow = null;
   const refresh = paced(load, LEAST_PAUSE);
+  const redraw = paced(async () => void draw(), LEAST_PAUSE);
   const ticking = setInterval(() => !document.hidden && run && !isFinal(run) && draw(), TICK);
   const looking = setInterval(() => {
     const isOpen = run ? run.state === "training" : isPassing(trouble);
@@ -265,6 +264,7 @@ export function detail({ root, failed, entitle, condition }, workspace, id) {
     clearInterval(ticking);
     clearInterval(looking);
     refresh.stop();
+    redraw.stop();
     unfollow?.();
     viewer?.stop();
   };

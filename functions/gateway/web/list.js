@@ -26,7 +26,8 @@ const TYPES = ["kaos.run.changed", "kaos.job.started", "kaos.job.finished"];
  * @returns {() => void}
  */
 export function list({ root, failed, entitle, condition }, workspace, query) {
-  const group = query.get("state") ?? "";
+  const asked = query.get("state") ?? "";
+  const group = Object.hasOwn(GROUPS, asked) ? asked : "";
   const before = query.get("before") ?? "";
   /** @type {Run[] | null} */
   let runs = null;

@@ -12,9 +12,12 @@ import { amount, counted, duration, parameters, score } from "./text.js";
 /** @typedef {import("./metrics.js").Metrics} Metrics */
 
 /**
- * What the user has chosen of the table. `sort` is "" for the first metric by name.
+ * What the table is sorted by: a metric, or a cost. They may have the same name.
+ * @typedef {{cost: boolean, name: string}} Measure
+ *
+ * What the user has chosen of the table. `sort` is null for the first metric by name.
  * @typedef {object} Choice
- * @property {string} sort
+ * @property {Measure | null} sort
  * @property {boolean} ascending
  * @property {number} page from 0
  * @property {string} opened the trial that is shown in full
@@ -36,8 +39,6 @@ const COSTS = {
   cpu: { of: (trial) => trial.cpu_seconds, shown: duration },
   memory: { of: (trial) => trial.peak_bytes, shown: amount },
 };
-// Apart from metrics of the same names.
-const COST = "cost ";
 
 /**
  * The trials as they are known: of a run under way also what was told since its record was read.
@@ -60,12 +61,11 @@ export function known(run, told) {
 /**
  * Best first: numbers before text before nothing; equal ones in the order of their ids.
  * @param {Trial[]} trials
- * @param {string} by a metric, or COST and a cost
+ * @param {Measure} by
  * @param {boolean} ascending
  */
 export function ranked(trials, by, ascending) {
-  const cost = by.startsWith(COST) ? COSTS[by.slice(COST.length)] : null;
-  const value = (/** @type {Trial} */ trial) => (cost ? cost.of(trial) : trial.metrics[by]);
+  const value = (/** @type {Trial} */ trial) => (by.cost ? COSTS[by.name].of(trial) : metric(trial, by.name));
   const rank = (/** @type {unknown} */ found) => (typeof found === "number" && !Number.isNaN(found) ? 0 : typeof found === "string" ? 1 : 2);
   return [...trials].sort((one, other) => {
     const [a, b] = [value(one), value(other)];
@@ -86,14 +86,14 @@ export function ranked(trials, by, ascending) {
  */
 export function table(run, trials, told, choice, acts) {
   const names = [...new Set(trials.flatMap((trial) => Object.keys(trial.metrics)))].sort();
-  const by = choice.sort || names[0] || `${COST}time`;
+  const by = choice.sort ?? (names.length ? { cost: false, name: names[0] } : { cost: true, name: "time" });
   const shown = columns(names, by);
   const pages = Math.ceil(trials.length / PAGE);
   const page = Math.min(choice.page, pages - 1);
   const rows = ranked(trials, by, choice.ascending).slice(page * PAGE, (page + 1) * PAGE);
   const withParams = trials.some((trial) => Object.keys(trial.params).length);
   const width = 2 + (withParams ? 1 : 0) + shown.length + Object.keys(COSTS).length;
-  const sorter = (/** @type {string} */ key, /** @type {string} */ name) => head(key, name, by, choice, acts);
+  const sorter = (/** @type {boolean} */ cost) => (/** @type {string} */ name) => head({ cost, name }, by, choice, acts);
   return el(
     "div",
     {},
@@ -113,8 +113,8 @@ export function table(run, trials, told, choice, acts) {
             el("th", { scope: "col" }, "Trial"),
             el("th", { scope: "col" }, "State"),
             withParams && el("th", { scope: "col" }, "Hyperparams"),
-            shown.map((name) => sorter(name, name)),
-            Object.keys(COSTS).map((name) => sorter(COST + name, name)),
+            shown.map(sorter(false)),
+            Object.keys(COSTS).map(sorter(true)),
           ),
         ),
         el("tbody", {}, rows.flatMap((trial) => {
@@ -139,10 +139,10 @@ export function full(run, trial, told, acts) {
   const names = Object.keys(trial.metrics).sort();
   const costs = Object.entries(COSTS).map(([name, cost]) => {
     const value = cost.of(trial);
-    return el("div", { class: "tile", "data-key": `${COST}${name}` }, el("dt", {}, name), el("dd", {}, value === null ? "–" : cost.shown(value)));
+    return el("div", { class: "tile", "data-key": `cost of ${name}` }, el("dt", {}, name), el("dd", {}, value === null ? "–" : cost.shown(value)));
   });
   const tiles = names.map((name) =>
-    el("div", { class: "tile", "data-key": name }, el("dt", {}, name), el("dd", {}, score(trial.metrics[name])), sparkline(name, told.curve(trial.id, name))),
+    el("div", { class: "tile", "data-key": name }, el("dt", {}, name), el("dd", {}, score(metric(trial, name))), sparkline(name, told.curve(trial.id, name))),
   );
   return el(
     "div",
@@ -161,7 +161,7 @@ export function full(run, trial, told, acts) {
     el(
       "div",
       { class: "actions" },
-      trial.model && button("Download model", () => acts.download(trial)),
+      run.trial_count > 1 && trial.model && button("Download model", () => acts.download(trial)),
       trial.model && button("Where it comes from", () => acts.provenance(trial)),
       run.trial_count > 1 && trial.state !== "skipped" && button("Its log", () => acts.read(trial)),
       !isFinal(run) && !trial.model && trial.state === "running" && button("Kill this trial", () => acts.kill(trial), "danger"),
@@ -171,16 +171,17 @@ export function full(run, trial, told, acts) {
 
 /**
  * @param {Trial} trial
- * @param {{shown: string[], withParams: boolean, by: string, told: Metrics, opened: boolean, choice: Choice, acts: Acts}} how
+ * @param {{shown: string[], withParams: boolean, by: Measure, told: Metrics, opened: boolean, choice: Choice, acts: Acts}} how
  */
 function row(trial, { shown, withParams, by, told, opened, choice, acts }) {
   const toggle = () => {
     choice.opened = opened ? "" : trial.id;
     acts.redraw();
   };
-  const values = shown.map((name) =>
-    el("td", { class: `number ${name === by ? "by" : ""}` }, score(trial.metrics[name]), name === by && sparkline(name, told.curve(trial.id, name))),
-  );
+  const values = shown.map((name) => {
+    const isChosen = !by.cost && name === by.name;
+    return el("td", { class: `number ${isChosen ? "by" : ""}` }, score(metric(trial, name)), isChosen && sparkline(name, told.curve(trial.id, name)));
+  });
   const costs = Object.values(COSTS).map((cost) => {
     const value = cost.of(trial);
     return el("td", { class: "number" }, value === null ? "–" : cost.shown(value));
@@ -196,32 +197,34 @@ function row(trial, { shown, withParams, by, told, opened, choice, acts }) {
   );
 }
 
-/** @param {string} key @param {string} name @param {string} by @param {Choice} choice @param {Acts} acts */
-function head(key, name, by, choice, acts) {
-  const sorted = key === by;
+/** @param {Measure} measure @param {Measure} by @param {Choice} choice @param {Acts} acts */
+function head(measure, by, choice, acts) {
+  const { cost, name } = measure;
+  const sorted = cost === by.cost && name === by.name;
   const onclick = () => {
     // Metrics: the highest first, as `kaos train info` does. Costs: the lowest.
-    choice.ascending = sorted ? !choice.ascending : key.startsWith(COST);
-    choice.sort = key;
+    choice.ascending = sorted ? !choice.ascending : cost;
+    choice.sort = measure;
     choice.page = 0;
     acts.redraw();
   };
+  const arrow = sorted ? (choice.ascending ? "▲" : "▼") : "";
   return el(
     "th",
-    { scope: "col", class: "number", "aria-sort": sorted && (choice.ascending ? "ascending" : "descending"), "data-key": key },
-    el("button", { type: "button", class: "sorts", onclick }, name, el("span", { class: "arrow", "aria-hidden": "true" }, sorted ? (choice.ascending ? "▲" : "▼") : "")),
+    { scope: "col", class: "number", "aria-sort": sorted && (choice.ascending ? "ascending" : "descending"), "data-key": `${cost} ${name}` },
+    el("button", { type: "button", class: "sorts", onclick }, name, el("span", { class: "arrow", "aria-hidden": "true" }, arrow)),
   );
 }
 
-/** @param {string[]} names @param {string} by @param {Choice} choice @param {Acts} acts */
+/** @param {string[]} names @param {Measure} by @param {Choice} choice @param {Acts} acts */
 function chooser(names, by, choice, acts) {
   const onchange = (/** @type {{target: HTMLSelectElement}} */ event) => {
-    choice.sort = event.target.value;
+    choice.sort = { cost: false, name: names[event.target.selectedIndex] };
     choice.ascending = false;
     choice.page = 0;
     acts.redraw();
   };
-  const options = names.map((name) => el("option", { value: name, selected: name === by }, name));
+  const options = names.map((name) => el("option", { "data-key": name, selected: !by.cost && name === by.name }, name));
   return el("label", { class: "chooser" }, `Best by (of ${counted(names.length, "metric")}) `, el("select", { onchange }, options));
 }
 
@@ -240,11 +243,16 @@ function pager(count, page, pages, choice, acts) {
   );
 }
 
-/** @param {string[]} names @param {string} by */
+/** @param {string[]} names @param {Measure} by */
 function columns(names, by) {
-  const first = names.includes(by) ? [by] : [];
-  const chosen = new Set([...first, ...names.filter((name) => name !== by)].slice(0, MOST_COLUMNS));
+  const others = names.filter((name) => by.cost || name !== by.name);
+  const chosen = new Set([...(by.cost ? [] : [by.name]), ...others].slice(0, MOST_COLUMNS));
   return names.filter((name) => chosen.has(name));
+}
+
+/** A metric may be called `constructor`, which every object has. @param {Trial} trial @param {string} name */
+function metric(trial, name) {
+  return Object.hasOwn(trial.metrics, name) ? trial.metrics[name] : undefined;
 }
 
 /** @param {string} id @returns {Trial} */

@@ -51,28 +51,30 @@ def named(html: bytes) -> Named:
     return parser
 
 
-async def assets(ask: Any) -> dict[str, str]:
-    """The addresses of all files that the entry names, by their names."""
-    found = named((await ask("GET", "/")).body).addresses
+async def assets(ask: Any, entry: str = "/") -> dict[str, str]:
+    """The addresses of all files that an entry names, by their names."""
+    found = named((await ask("GET", entry)).body).addresses
     return {address.rpartition("/")[2]: f"/{address}" for address in found if address.startswith("page/")}
 
 
-async def test_the_page_needs_no_token_and_is_all_served_from_here(ask: Any) -> None:
-    entry = await ask("GET", "/")
-    assert entry.status == 200
-    assert entry.headers["content-type"] == "text/html; charset=utf-8"
-    elsewhere = [each for each in named(entry.body).addresses if not each.startswith(("page/", "#"))]
-    assert elsewhere == ["docs"]
-    for name, path in (await assets(ask)).items():
+@pytest.mark.parametrize(("entry", "others"), [("/", {"docs"}), ("/docs", {"./#/", "openapi.json"})])
+async def test_the_page_needs_no_token_and_is_all_served_from_here(ask: Any, entry: str, others: set[str]) -> None:
+    answer = await ask("GET", entry)
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    found = named(answer.body).addresses
+    assert {each for each in found if not each.startswith(("page/", "#"))} == others
+    for name, path in (await assets(ask, entry)).items():
         answer = await ask("GET", path)
         assert answer.status == 200, path
         assert answer.headers["content-type"].startswith(MEDIA[name.rpartition(".")[2]])
         assert answer.body
 
 
-async def test_the_entry_names_every_file_so_that_none_is_waited_for(ask: Any) -> None:
-    # wire.js has types alone, which nothing loads.
-    assert {*await assets(ask), "index.html", "wire.js"} == set(page.read())
+async def test_the_entries_name_every_file_so_that_none_is_waited_for(ask: Any) -> None:
+    files = {"index.html", "docs.html", *await assets(ask), *await assets(ask, "/docs")}
+    # It has types alone, which nothing loads.
+    assert {*files, "wire.js"} == set(page.read())
 
 
 def test_modules_load_nothing_but_each_other() -> None:
@@ -96,9 +98,9 @@ def test_nothing_that_is_shown_can_become_markup_or_code(name: str) -> None:
         assert content.startswith("// @ts-check\n// ")
 
 
-@pytest.mark.parametrize("path", ["/", "frame.css", "main.js"])
+@pytest.mark.parametrize("path", ["/", "/docs", "frame.css", "main.js"])
 async def test_every_file_has_the_headers_that_bind_it(ask: Any, path: str) -> None:
-    answer = await ask("GET", path if path == "/" else (await assets(ask))[path])
+    answer = await ask("GET", path if path.startswith("/") else (await assets(ask))[path])
     policy = dict(each.strip().partition(" ")[::2] for each in answer.headers["content-security-policy"].split(";"))
     assert policy == {
         "default-src": "'none'",
@@ -152,7 +154,7 @@ def loaded(name: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("name", ["index.html", "page.py", "..%2fpage.py", "none.js"])
+@pytest.mark.parametrize("name", ["index.html", "docs.html", "page.py", "..%2fpage.py", "none.js"])
 async def test_nothing_else_is_served(ask: Any, name: str) -> None:
     folder = (await assets(ask))["main.js"].removesuffix("main.js")
     assert (await ask("GET", folder + name)).code == "page.outdated"
