@@ -47,8 +47,10 @@ _OPTIONS: Final = (
     ("grpc.max_send_message_length", -1),
     # Two servers would take turns at one port, instead of the second one failing.
     ("grpc.so_reuseport", 0),
-    # Reading ahead of what is asked for hides the delay of long lines, for memory; here is one machine.
+    # Reading ahead of what is asked for hides the delay of long lines, for memory; here is one machine. With less than
+    # a piece of a large file, which is 64 KiB by default, its sender and the engine wait for each other.
     ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 1 << 20),
     # Clients may see to it as often as they like that a silent stream still lives.
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
