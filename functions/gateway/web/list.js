@@ -59,9 +59,9 @@ export function list({ root, failed, entitle, condition }, workspace, query) {
       el("h1", {}, workspace),
       filters(workspace, group),
       trouble && problem(trouble),
-      runs?.length ? table(runs, now) : runs && nothing(workspace, group, before),
+      runs && (runs.length > 0 ? table(runs, now) : nothing(workspace, group, before)),
       runs && pages(workspace, runs, { group, before, more }),
-      runs?.length && !before && !group && inherits(runs, workspace),
+      runs && !before && !group && inherits(runs, workspace),
     );
   }
 

@@ -69,13 +69,15 @@ export function taken(step, now) {
   return step.begin === null ? null : Math.max(0, ((step.end ?? now) - step.begin) / 1000);
 }
 
-/** Seconds of the run in which no job was at work: what kaos itself needed. @param {Run} run @param {number} now */
+/** Seconds of the run in which no job was at work and no input awaited: what kaos needed. @param {Run} run @param {number} now */
 export function overhead(run, now) {
+  const { waiting, training } = run.times;
   let until = Date.parse(run.created);
   let working = 0;
   const spans = steps(run)
     .filter((step) => step.job && step.begin !== null)
     .map((step) => [Number(step.begin), step.end ?? now])
+    .concat(waiting ? [[Date.parse(waiting), training ? Date.parse(training) : ended(run, now)]] : [])
     .sort((one, other) => one[0] - other[0]);
   for (const [begin, end] of spans) {
     working += Math.max(0, end - Math.max(begin, until));

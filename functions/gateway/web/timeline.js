@@ -12,7 +12,7 @@ import { duration, hours } from "./text.js";
 // A bar that takes no time is still to be seen, in percent.
 const THINNEST = 0.6;
 /** @type {Record<string, string>} */
-const NOTES = { reused: "reused: had been made before", never: "not reached", pending: "to come", waiting: "waits for an input" };
+const NOTES = { reused: "made before", never: "not reached", pending: "to come", waiting: "waits for an input" };
 
 /** @param {Run} run @param {number} now */
 export function timeline(run, now) {
@@ -66,7 +66,7 @@ function around(run, now) {
     el("td", { class: "bar faint" }, words),
     el("td", { class: "when" }),
     el("td", { class: "took" }, duration(value)),
-    el("td", {}),
+    el("td", { class: "word" }),
   ];
   return [
     el("tr", { class: "sum", "data-key": "overhead" }, ...cells("overhead", overhead(run, now), "what kaos needed around the stages")),

@@ -112,7 +112,7 @@ export function table(run, trials, told, choice, acts) {
             {},
             el("th", { scope: "col" }, "Trial"),
             el("th", { scope: "col" }, "State"),
-            withParams && el("th", { scope: "col" }, "Hyperparams"),
+            withParams && el("th", { scope: "col", class: "params" }, "Hyperparams"),
             shown.map(sorter(false)),
             Object.keys(COSTS).map(sorter(true)),
           ),
