@@ -142,7 +142,7 @@ export function full(run, trial, told, acts) {
     return el("div", { class: "tile", "data-key": `cost of ${name}` }, el("dt", {}, name), el("dd", {}, value === null ? "–" : cost.shown(value)));
   });
   const tiles = names.map((name) =>
-    el("div", { class: "tile", "data-key": name }, el("dt", {}, name), el("dd", {}, score(metric(trial, name))), sparkline(name, told.curve(trial.id, name))),
+    el("div", { class: "tile", "data-key": name }, el("dt", {}, name), el("dd", {}, score(metric(trial, name)), sparkline(name, told.curve(trial.id, name)))),
   );
   return el(
     "div",
