@@ -156,7 +156,10 @@ class MetricsReported(Data):
 
 
 class LogLine(Data):
-    """One line a job wrote. `seq` counts from 0 within (job, trial); `partial` marks a piece of a line over 16 KiB."""
+    """One line a job wrote, or a piece of one over 16 KiB. `seq` counts from 0 within (job, trial).
+
+    Of a job that is over, what was not told within a second is not told: the collected log has it.
+    """
 
     type: ClassVar[str] = "kaos.log.line"
     run: str

@@ -19,7 +19,7 @@ from shared.runs import FINAL, Run
 
 _STREAM: Final = "kaos-logs"
 # What a caller gets of a LogLine: the run and its workspace they know.
-_FIELDS: Final = ("stage", "job", "trial", "seq", "time", "text", "partial")
+_FIELDS: Final = ("stage", "job", "trial", "seq", "time", "text")
 # The lines of a tail are held until the newest is known: 10,000 of 16 KiB are 160 MiB at the very worst.
 _MOST_TAIL: Final = 10_000
 

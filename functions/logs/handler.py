@@ -2,6 +2,7 @@
 
 import asyncio
 import tempfile
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import grpc
 
 from functions.logs.earlier import skipped_metrics
+from functions.logs.lag import Lag
 from functions.logs.lines import TrialEnd, read_job
 from functions.logs.live import Live, event_of
 from functions.logs.metrics import Metrics, Report
@@ -51,18 +53,20 @@ class _Heard:
 # A follower stays as long as its job, and costs an open stream while it waits.
 @function(wakes_on=JobStarted, consumer="logs-follow", slots=128, vital=False)
 async def follow(event: Event[JobStarted], *, pachyderm: Pachyderm, runs: Runs, bus: Bus) -> None:
-    """Publishes the job's lines as they come, and what trials report.
+    """Publishes the job's lines as they come, and what trials report; no more of it once they come too late.
 
     Repeated after a crash it begins anew: the ids drop what was told.
     """
     job = event.data
-    live = Live(job, pachyderm=pachyderm, runs=runs, bus=bus)
+    live, lag = Live(job, pachyderm=pachyderm, runs=runs, bus=bus), Lag(job, pachyderm=pachyderm)
     await live.resume()
     telling = asyncio.create_task(live.tell())
     try:
-        async with bus.in_turn() as publish:
-            async for told in read_job(job, pachyderm=pachyderm, follow=True):
+        async with bus.in_turn() as publish, aclosing(read_job(job, pachyderm=pachyderm, follow=True)) as lines:
+            async for told in lines:
                 match told:
+                    case LogLine() if await lag.is_hopeless(told.time):
+                        break
                     case LogLine():
                         live.see(told.trial)
                         for run in job.runs:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import UTC
 from typing import Any, Literal
 
@@ -34,7 +34,7 @@ class TrialEnd(BaseModel):
 
 async def read_job(
     job: JobStarted, *, pachyderm: Pachyderm, follow: bool
-) -> AsyncIterator[LogLine | Report | TrialEnd]:
+) -> AsyncGenerator[LogLine | Report | TrialEnd, None]:
     """Every line that user code of the job wrote, oldest first; `follow` stays until the job is over.
 
     After a line that reports metrics comes what it reports. `run` of the lines is empty: a job may serve several.

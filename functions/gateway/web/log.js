@@ -102,7 +102,7 @@ export function log(run, stage, { withTrial, failed }) {
       if (gap > 0 && before === undefined && !whole) earlier += gap;
       else if (gap > 0) push({ time: line.time, trial: line.trial, text: `… ${counted(gap, "line")} missing …` });
       last.set(writer, line.seq);
-      push({ time: line.time, trial: line.trial, text: cut(safe(line.text)) + (line.partial ? " …" : "") });
+      push({ time: line.time, trial: line.trial, text: cut(safe(line.text)) });
     }
     // In large steps: each moves all that are left.
     if (rows.length > MOST_LINES * 1.1) {

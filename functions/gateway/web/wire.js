@@ -59,7 +59,6 @@
  * @property {number} seq
  * @property {string} time
  * @property {string} text
- * @property {boolean} [partial]
  *
  * @typedef {object} Event
  * @property {string} type

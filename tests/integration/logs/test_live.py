@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
@@ -32,12 +32,13 @@ class Pachd(pps_pb2_grpc.APIServicer, pfs_pb2_grpc.APIServicer):  # type: ignore
 
     lines: list[Any] = field(default_factory=list)
     over: bool = False
+    finished: bool = False
     news: asyncio.Event = field(default_factory=asyncio.Event)
     address: str = ""
 
-    def say(self, text: str, trial: str = TRIAL, *, user: bool = True) -> None:
+    def say(self, text: str, trial: str = TRIAL, *, user: bool = True, ago: float = 0) -> None:
         message = pps_pb2.LogMessage(datum_id=trial.ljust(64, "0"), user=user, message=text)
-        message.ts.GetCurrentTime()
+        message.ts.FromDatetime(datetime.now(UTC) - timedelta(seconds=ago))
         self.lines.append(message)
         self.news.set()
 
@@ -58,6 +59,12 @@ class Pachd(pps_pb2_grpc.APIServicer, pfs_pb2_grpc.APIServicer):  # type: ignore
             if self.over or not request.follow:
                 return
             await self.news.wait()
+
+    async def InspectJob(self, _: Any, __: Any) -> Any:  # noqa: N802
+        info = pps_pb2.JobInfo()
+        if self.finished:
+            info.finished.GetCurrentTime()
+        return info
 
     async def ListDatum(self, _: Any, __: Any) -> AsyncIterator[Any]:  # noqa: N802
         for trial in sorted({message.datum_id for message in self.lines}):
@@ -123,6 +130,14 @@ class World:
             for number in range(info.state.first_seq, info.state.last_seq + 1)
         ]
         return [json.loads(message.data or b"")["data"] for message in messages]
+
+    async def lines(self, count: int) -> list[str]:
+        """The first lines that were told, once there are so many."""
+        told = await self.bus.stream.subscribe("kaos.*.log.>", ordered_consumer=True)
+        try:
+            return [json.loads((await told.next_msg(timeout=10)).data)["data"]["text"] for _ in range(count)]
+        finally:
+            await told.unsubscribe()
 
     async def until(self, condition: Callable[[list[Trial]], bool]) -> list[Trial]:
         """The trials of the record, once they are so: asked again whenever the record's bucket has changed."""
@@ -241,6 +256,19 @@ async def test_trials_that_report_nothing_are_shown_too(world: World, pachd: Pac
     pachd.end()
     await following
     assert (await world.bus.stream.stream_info("kaos-metrics")).state.messages == 0
+
+
+async def test_what_comes_too_late_is_told_only_while_the_job_goes_on(world: World, pachd: Pachd) -> None:
+    following = world.follow()
+    pachd.say("late", ago=5)
+    pachd.say("in time")
+    await world.lines(2)
+    # As if it had been over all the time; its log never ends, which a follower who goes on would wait for.
+    following.cancel()
+    await asyncio.wait({following})
+    pachd.finished = True
+    await asyncio.wait_for(world.follow(), 10)
+    assert await world.lines(2) == ["late", "in time"]
 
 
 async def test_builds_have_no_trials(world: World, pachd: Pachd) -> None:
