@@ -103,11 +103,12 @@ def _nothing_new(run: Run) -> str:
 
 def _stages(run: Run) -> None:
     """Where the time went: `overhead` is what kaos needed around the stages' own work."""
-    rows = []
-    for name, job in (("fetch", run["fetch"]), ("build", run["build"]), ("train", run["train"])):
-        taken = runs.job_seconds(job)
+    rows: list[tuple[str, ...]] = []
+    for name in runs.STAGES:
+        taken, job = runs.job_seconds(run, name), run[name]
         if job["job"]:
-            rows.append((name, job["state"], terminal.duration(taken) if taken is not None else "-", job["job"]))
+            state = job["state"] or ("" if run["state"] in FINAL else "running")
+            rows.append((name, state, terminal.duration(taken) if taken is not None else "-", job["job"]))
     if rows:
         rows.append(("overhead", "", terminal.duration(runs.seconds(run) - runs.working_seconds(run)), ""))
         terminal.table("STAGES", ("stage", "state", "time", "job_id"), rows)

@@ -1,11 +1,15 @@
 """Reads a run record for people: which stage it is in, since when, and how long that took."""
 
 from datetime import UTC, datetime
+from typing import Final
 
 from kaos.cli.terminal import moment
-from kaos.cli.wire import FINAL, Job, Run
+from kaos.cli.wire import FINAL, Job, Run, Stage
 
-_INGESTING = frozenset({"received", "ingesting"})
+STAGES: Final[tuple[Stage, ...]] = ("fetch", "build", "train")
+_INGESTING: Final = frozenset({"received", "ingesting"})
+# The state that a run enters when the stage's job is launched.
+_ENTERED: Final[dict[Stage, str]] = {"fetch": "ingesting", "build": "building", "train": "training"}
 
 
 def stage(run: Run) -> str:
@@ -46,20 +50,28 @@ def ended(run: Run) -> str | None:
     return run["times"].get(run["state"]) if run["state"] in FINAL else None
 
 
-def job_seconds(job: Job) -> float | None:
-    """How long a job took, or has taken until now; None where it has not begun."""
-    return span(job["started"], job["finished"]) if job["started"] else None
+def begun(run: Run, name: Stage) -> str | None:
+    """When a stage's job began (ISO 8601); None where it has not.
+
+    The record tells exactly once the job is over: until then, when the run came to it.
+    """
+    job = run[name]
+    if job["started"] or not job["job"] or job["state"]:
+        return job["started"]
+    return run["times"].get(_ENTERED[name])
+
+
+def job_seconds(run: Run, name: Stage) -> float | None:
+    """How long a stage's job took, or has taken until now; None where it has not begun."""
+    start = begun(run, name)
+    return span(start, run[name]["finished"]) if start else None
 
 
 def working_seconds(run: Run) -> float:
     """How long at least one of the run's jobs was at work: an image may be built while data is fetched."""
-    total, now = 0.0, datetime.now(UTC)
-    until = moment(run["created"])
-    for start, end in sorted(
-        (moment(job["started"]), moment(job["finished"]) if job["finished"] else now)
-        for job in _jobs(run).values()
-        if job["started"]
-    ):
+    total, now, until = 0.0, datetime.now(UTC), moment(run["created"])
+    spans = ((begun(run, name), run[name]["finished"]) for name in STAGES)
+    for start, end in sorted((moment(start), moment(end) if end else now) for start, end in spans if start):
         total += max((end - max(start, until)).total_seconds(), 0.0)
         until = max(until, end)
     return total

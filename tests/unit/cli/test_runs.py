@@ -1,7 +1,7 @@
 """kaos train list, info, logs, build-logs: what they show, and which run they mean."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -231,6 +231,17 @@ def test_a_fetch_is_part_of_the_ingesting_and_has_a_log(gateway: Gateway, call: 
     assert "kaos train logs --stage fetch" in call("train", "logs", "-w", "mnist").err
     assert "fetched 1 of 2 files" in call("train", "logs", "-w", "mnist", "--stage", "fetch").out
     assert "fetch " in call("train", "info", "-w", "mnist").out
+
+
+def test_a_stage_that_goes_on_is_running_since_the_run_came_to_it(gateway: Gateway, call: Call) -> None:
+    gateway.add_workspace("mnist")
+    under_way = {**job("", "a" * 32), "started": None, "finished": None}
+    entered = (datetime.now(UTC) - timedelta(seconds=90)).isoformat()
+    gateway.runs = [record(1, "training", train=under_way, times={"training": entered})]
+
+    [train] = [text for text in call("train", "info", "-w", "mnist").out.splitlines() if text.startswith("train ")]
+
+    assert train.split()[1:4] == ["running", "1", "m"]
 
 
 def test_stages_at_work_side_by_side_count_once(gateway: Gateway, call: Call) -> None:
