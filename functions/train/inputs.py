@@ -62,7 +62,7 @@ def resolve(client: Client, run: Run) -> Inputs | Missing:
     data = _part(run, "data") or _fetched(run) or _newest_data(client, workspace)
     if data is None:
         return Missing("The run waits for data: kaos train deploy -d <directory>, or -m <manifest>.")
-    params = _part(run, "params") or _newest(client, workspace, "params", NO_PARAMS)
+    params = _part(run, "params") or _no_params(client, workspace)
     if params is None:
         raise LookupError(f"workspace {workspace} lacks params@{NO_PARAMS}, which is made with it")
     described = _image(client, workspace, image)
@@ -145,9 +145,10 @@ def _newest_data(client: Client, workspace: str) -> Input | None:
     return max(found, key=lambda each: each[0].finished.ToNanoseconds())[1] if found else None
 
 
-def _newest(client: Client, workspace: str, repo: str, branch: str) -> Input | None:
-    info = _newest_commit(client, workspace, repo, branch)
-    return Input(repo, info.commit.id, bundle_of(info.description)) if info else None
+def _no_params(client: Client, workspace: str) -> Input | None:
+    # No more than its id: every training makes a child of this commit, and a CommitInfo lists them all.
+    head = _head(client, workspace, "params", NO_PARAMS)
+    return Input("params", head, "") if head is not None else None
 
 
 def _newest_commit(client: Client, workspace: str, repo: str, branch: str) -> Any | None:
