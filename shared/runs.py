@@ -4,8 +4,8 @@ The record is a projection of what Pachyderm and the bucket know. It changes onl
 only moves forward, so an event that comes twice, late or out of order finds nothing left to do.
 """
 
-import builtins
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -29,6 +29,8 @@ ORDER: Final[dict[RunState, int]] = {
     "killed": 5,
     "rejected": 5,
 }
+# As many as a screen shows; each is a request of its own.
+_PAGE: Final = 64
 FINAL: Final[frozenset[RunState]] = frozenset({"succeeded", "failed", "killed", "rejected"})
 
 
@@ -172,15 +174,18 @@ class Runs:
 
     async def list(self, workspace: str) -> list[Run]:
         """All runs of a workspace, newest first (ids are ULIDs, which sort by time)."""
-        return await self._matching(f"{workspace}.*")
-
-    async def every(self) -> builtins.list[Run]:
-        """All runs of all workspaces, newest first."""
-        return await self._matching("*.*")
-
-    async def _matching(self, keys: str) -> builtins.list[Run]:
-        runs = [Run.model_validate_json(value) async for _, value in entries(self._bucket, keys) if value]
+        runs = [Run.model_validate_json(value) async for _, value in entries(self._bucket, f"{workspace}.*") if value]
         return sorted(runs, key=lambda run: run.id, reverse=True)
+
+    async def newest(self, workspace: str = "*", *, before: str = "") -> AsyncGenerator[Run, None]:
+        """The same, of one workspace or of all, read as they are asked for; those older than `before`, a run's id."""
+        keys = [key async for key, _ in entries(self._bucket, f"{workspace}.*", keys_only=True)]
+        ids = sorted((tuple(reversed(key.split("."))) for key in keys), reverse=True)
+        wanted = [_key(name, run) for run, name in ids if not before or run < before]
+        for start in range(0, len(wanted), _PAGE):
+            for run in await asyncio.gather(*map(self._records.get, wanted[start : start + _PAGE])):
+                if run is not None:  # else its workspace is being deleted
+                    yield run
 
 
 def _unknown(workspace: str, run: str) -> NotFound:

@@ -1,7 +1,8 @@
 """Submitting a run, and looking at runs."""
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query
@@ -124,27 +125,28 @@ async def recent(
 ) -> RunList:
     """The newest runs of the workspace, of all states or of some."""
     await existing(wired, ws)
-    return _chosen(await wired.runs.list(ws), limit, state, since, before)
+    return await _chosen(wired.runs.newest(ws, before=before), limit, state, since)
 
 
 async def recent_everywhere(
     wired: Wired, *, limit: Limit = 50, state: States = None, since: Since = None, before: Before = ""
 ) -> RunList:
     """The newest runs of all workspaces, of all states or of some."""
-    return _chosen(await wired.runs.every(), limit, state, since, before)
+    return await _chosen(wired.runs.newest(before=before), limit, state, since)
 
 
-def _chosen(
-    found: list[Run], limit: int, states: list[RunState] | None, since: datetime | None, before: str
+async def _chosen(
+    found: AsyncGenerator[Run, None], limit: int, states: list[RunState] | None, since: datetime | None
 ) -> RunList:
-    chosen = (
-        run
-        for run in found
-        if (not states or run.state in states)
-        and (since is None or run.created >= since)
-        and (not before or run.id < before)
-    )
-    return RunList(runs=[*islice(chosen, limit)])
+    """The first `limit` of these, read no further than it takes."""
+    chosen: list[Run] = []
+    async with aclosing(found) as runs:
+        async for run in runs:
+            if (not states or run.state in states) and (since is None or run.created >= since):
+                chosen.append(run)
+            if len(chosen) == limit:
+                break
+    return RunList(runs=chosen)
 
 
 async def show(run: RunRecord, wired: Wired) -> RunShown:

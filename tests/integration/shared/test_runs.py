@@ -49,6 +49,18 @@ async def test_a_list_shows_one_workspace_newest_first(bus: Bus) -> None:
     assert await runs.list("empty") == []
 
 
+async def test_the_newest_are_read_without_the_others(bus: Bus) -> None:
+    runs = await bus.runs()
+    names = [f"01{number:03}" for number in range(100)]
+    for name in names:
+        await runs.create(new_run("other" if name.endswith("7") else "mnist", name))
+    everywhere = runs.newest()
+    assert [(await anext(everywhere)).id for _ in range(3)] == ["01099", "01098", "01097"]
+    await everywhere.aclose()
+    assert [run.id async for run in runs.newest("other", before="01037")] == ["01027", "01017", "01007"]
+    assert [run.id async for run in runs.newest()] == names[::-1]
+
+
 async def test_a_state_never_goes_back_and_a_final_one_stays(bus: Bus) -> None:
     runs = await bus.runs()
     await runs.create(new_run())
