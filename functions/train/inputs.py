@@ -169,4 +169,3 @@ def _head(client: Client, workspace: str, repo: str, branch: str) -> str | None:
             return None
         raise
     return str(info.head.id) or None
-
