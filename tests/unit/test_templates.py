@@ -3,11 +3,13 @@
 import hashlib
 import json
 import re
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 
 from functions.ingest import manifest as ingest
+from functions.ingest.packed import Packed
 from kaos import templates
 from kaos.cli import bundle
 from kaos.stack import servers
@@ -120,4 +122,6 @@ def test_a_stack_of_kaos_up_takes_the_manifests(
     rules = ingest.rules_of(Settings(fetch_buckets=servers._fetch_buckets()))
 
     assert rules.buckets == {"kaos-datasets", *operators.split()}
-    assert ingest.read("data", mnist / f"data_manifest_{size}" / "data.mf", tmp_path / "shards", rules, []).files
+    text = (mnist / f"data_manifest_{size}" / "data.mf").read_bytes()
+    (shards := tmp_path / "shards").mkdir()
+    assert [*ingest.read("data", Packed(len(text), lambda: BytesIO(text)), shards, rules, []).files()]
