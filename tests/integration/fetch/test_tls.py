@@ -1,6 +1,7 @@
 """Over TLS the host's name is proved, whatever address it was pinned to; nobody on the way can shorten a file."""
 
 import datetime as dt
+import inspect
 import socket
 import ssl
 from collections.abc import Iterator
@@ -27,7 +28,8 @@ class Authority:
         self.folder, self.key = folder, ec.generate_private_key(ec.SECP256R1())
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kaos test authority")])
         self.path = folder / "authority.pem"
-        self.path.write_bytes(self._pem(self._sign(self.name, self.key, x509.BasicConstraints(ca=True, path_length=0))))
+        ca = x509.BasicConstraints(ca=True, path_length=0)
+        self.path.write_bytes(self._pem(self._sign(self.name, self.key, ca, signs=True)))
 
     def context(self, host: str) -> ssl.SSLContext:
         """A server's, with a certificate for `host`."""
@@ -44,12 +46,19 @@ class Authority:
         return context
 
     def _sign(
-        self, name: x509.Name, key: ec.EllipticCurvePrivateKey, extension: x509.ExtensionType
+        self, name: x509.Name, key: ec.EllipticCurvePrivateKey, extension: x509.ExtensionType, *, signs: bool = False
     ) -> x509.Certificate:
+        """With all that RFC 5280 asks for: from 3.13 on, Python does, too."""
+        own, issuer = key.public_key(), self.key.public_key()
+        usage = dict.fromkeys(inspect.signature(x509.KeyUsage).parameters, False)
+        usage |= {"key_cert_sign": signs, "crl_sign": signs, "digital_signature": not signs}
         now = dt.datetime.now(dt.UTC)
-        builder = x509.CertificateBuilder(self.name, name, key.public_key(), x509.random_serial_number())
+        builder = x509.CertificateBuilder(self.name, name, own, x509.random_serial_number())
         builder = builder.not_valid_before(now - dt.timedelta(hours=1))
         builder = builder.not_valid_after(now + dt.timedelta(hours=1))
+        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(own), critical=False)
+        builder = builder.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer), critical=False)
+        builder = builder.add_extension(x509.KeyUsage(**usage), critical=True)
         return builder.add_extension(extension, critical=True).sign(self.key, hashes.SHA256())
 
     @staticmethod
