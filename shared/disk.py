@@ -1,4 +1,7 @@
-"""Makes what was written survive a power cut: a rename may reach the disk before the content of the file it names."""
+"""What stores ask of the disk: that what was written survives a power cut, and that a file's time tells its last use.
+
+A rename may reach the disk before the content of the file it names.
+"""
 
 import os
 import sys
@@ -32,3 +35,12 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def is_renewed(path: Path) -> bool:
+    """Whether this part of a store is there, and counts as used now: what sweeps a store tells garbage by its age."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    return True

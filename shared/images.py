@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from shared.disk import sync, sync_file_system
+from shared.disk import is_renewed, sync, sync_file_system
 from shared.errors import NotFound
 
 _TAKEN_OUT = "taken-out-"
@@ -161,15 +161,6 @@ def keep(draft: Path, path: Path) -> bool:
     except OSError:
         if not path.exists():
             raise
-        return False
-    return True
-
-
-def is_renewed(path: Path) -> bool:
-    """Whether this part of a store is there, and counts as used now."""
-    try:
-        os.utime(path)
-    except FileNotFoundError:
         return False
     return True
 

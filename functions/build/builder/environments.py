@@ -24,7 +24,8 @@ from functions.build.builder.diagnosis import diagnosed, lacks_wheel
 from functions.build.builder.layers import Draft, discard, draft
 from functions.build.builder.requirements import Request
 from functions.build.builder.toolchain import Toolchain
-from shared.images import digest_of, is_renewed, keep
+from shared.disk import is_renewed
+from shared.images import digest_of, keep
 from shared.sandbox import Bind
 from shared.skeleton import ENVIRONMENTS, PYTHON, SHIM
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from functions.build.builder import layers, uv
-from shared.images import ImageStore, is_renewed
+from shared.disk import is_renewed
+from shared.images import ImageStore
 
 # What uv may be told: a directory of a hostile package may have any name.
 _PACKAGE = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.]*)-[^-]+\.dist-info")

@@ -8,8 +8,9 @@ import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from shared.disk import is_renewed
 from shared.errors import Reject
-from shared.images import ImageStore, is_renewed, keep
+from shared.images import ImageStore, keep
 from shared.sandbox import planted_link
 
 # Hex digits of a layer's name: 128 bits, and short enough for overlayfs's options (see shared.sandbox.MAX_LAYERS).

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, Self
 
-from shared.disk import sync, sync_file_system
+from shared.disk import is_renewed, sync, sync_file_system
 
 _CHUNK_BYTES: Final = 1 << 20
 # fsync of one small file costs 0.45 ms here, syncfs of everything 1 ms and up: above this many, one sync is cheaper.
@@ -52,7 +52,7 @@ class Blobs:
         digest = hashlib.sha256(content).hexdigest()
         target = self.path(digest)
         # Ten thousand small files are common: five system calls each, and nothing else.
-        if not _is_renewed(target):
+        if not is_renewed(target):
             staged = self._staged()
             try:
                 descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
@@ -115,7 +115,7 @@ class Blobs:
 
     def _keep(self, staged: Path, digest: str) -> None:
         target = self.path(digest)
-        if _is_renewed(target):
+        if is_renewed(target):
             staged.unlink()
             return
         staged.chmod(_MODE)
@@ -171,15 +171,6 @@ class BlobWriter:
         digest = self._digest.hexdigest()
         self._blobs._keep(self._path, digest)  # noqa: SLF001  # the two are one mechanism
         return digest, self._size
-
-
-def _is_renewed(path: Path) -> bool:
-    """Whether the file is there, and is young again: see Blobs.discard."""
-    try:
-        os.utime(path)
-    except FileNotFoundError:
-        return False
-    return True
 
 
 def _hand_over(descriptor: int, start: int, end: int) -> None:
