@@ -147,16 +147,20 @@ class Cgroups:
 
     def sweep(self) -> None:
         """Kills and removes what an engine of this prefix left behind when it was killed."""
-        left = {directory: place for place in self._places for directory in place.path.glob(f"{self._prefix}*")}
-        if not left:
-            return
-        found = Cgroup(left)
+        left: dict[str, dict[Path, Hierarchy]] = {}
+        for place in self._places:
+            for directory in place.path.glob(f"{self._prefix}*"):
+                left.setdefault(directory.name, {})[directory] = place
+        containers = [Cgroup(directories) for directories in left.values()]
         deadline = time.monotonic() + _PATIENCE_SECONDS
-        while found.processes() and time.monotonic() < deadline:
-            found.kill()
+        while any(container.processes() for container in containers) and time.monotonic() < deadline:
+            for container in containers:
+                container.kill()
             time.sleep(_POLL_SECONDS)
-        found.remove()
-        log.info("runtime.cgroups-swept", count=len({directory.name for directory in left}))
+        for container in containers:
+            container.remove()
+        if containers:
+            log.info("runtime.cgroups-swept", count=len(containers))
 
 
 def usable(prefix: str, *, pids: int = PIDS) -> Cgroups:
