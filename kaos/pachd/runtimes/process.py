@@ -126,8 +126,8 @@ def _exit_of(process: Process) -> "asyncio.Future[tuple[int, resource.struct_rus
         process.returncode = os.waitstatus_to_exitcode(status)
         return process.returncode, usage
 
-    if sys.platform == "linux":
-        descriptor = os.pidfd_open(process.pid)
+    descriptor = _descriptor_of(process)
+    if descriptor is not None:
 
         def ended() -> None:
             loop.remove_reader(descriptor)
@@ -144,6 +144,14 @@ def _exit_of(process: Process) -> "asyncio.Future[tuple[int, resource.struct_rus
 
     threading.Thread(target=wait, name=f"wait-{process.pid}", daemon=True).start()
     return exited
+
+
+def _descriptor_of(process: Process) -> int | None:
+    """What becomes readable when the process ends; None where a thread must wait: on macOS, and on Linux before 5.3."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            return os.pidfd_open(process.pid)
+    return None
 
 
 async def _ends_in_time(exited: "asyncio.Future[Any]", failed: "asyncio.Future[None]", seconds: float | None) -> bool:
