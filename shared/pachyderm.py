@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 import grpc
 import python_pachyderm
 from python_pachyderm.proto.v2.pfs import pfs_pb2, pfs_pb2_grpc
-from python_pachyderm.proto.v2.pps import pps_pb2_grpc
+from python_pachyderm.proto.v2.pps import pps_pb2, pps_pb2_grpc
 from python_pachyderm.service import GRPC_CHANNEL_OPTIONS
 
 from shared.settings import Settings
@@ -77,6 +77,11 @@ def commit_of(workspace: str, repo: str, commit: str = "", *, branch: str = "") 
     """Names a commit by its id, or as the head of a branch."""
     repository = pfs_pb2.Repo(name=repo, type="user", project=pfs_pb2.Project(name=workspace))
     return pfs_pb2.Commit(branch=pfs_pb2.Branch(repo=repository, name=branch), id=commit, repo=repository)
+
+
+def job_of(workspace: str, pipeline: str, job: str) -> pps_pb2.Job:
+    """Names a job of a pipeline by its id."""
+    return pps_pb2.Job(id=job, pipeline=pps_pb2.Pipeline(name=pipeline, project=pfs_pb2.Project(name=workspace)))
 
 
 def pipeline_exists(client: python_pachyderm.Client, workspace: str, pipeline: str) -> bool:

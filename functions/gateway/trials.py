@@ -6,14 +6,13 @@ import grpc
 from fastapi import APIRouter
 from pydantic import BaseModel
 from python_pachyderm import Client
-from python_pachyderm.proto.v2.pfs import pfs_pb2
 from python_pachyderm.proto.v2.pps import pps_pb2
 
 from functions.gateway.dependencies import RunRecord, Wired
 from functions.gateway.errors import Refused
 from shared.errors import Conflict, NotFound
 from shared.names import GIVE_UP_HEADER, KILLED_BY_USER, TRIAL_DIGITS
-from shared.pachyderm import is_code
+from shared.pachyderm import is_code, job_of
 from shared.runs import Run
 
 # What the embedded engine adds to its version (kaos/pachd/about.py).
@@ -50,8 +49,8 @@ async def kill(run: RunRecord, trial: str, wired: Wired) -> KilledTrial:
             "A Pachyderm cluster can't end one trial: it would begin anew. `kaos train kill` ends the whole run.",
         )
     datum = await pachyderm.call(lambda client: _datum(client, run, trial.rpartition(":")[2]))
-    pipeline = pps_pb2.Pipeline(name=run.train.pipeline, project=pfs_pb2.Project(name=run.workspace))
-    request = pps_pb2.RestartDatumRequest(job=pps_pb2.Job(id=run.train.job, pipeline=pipeline), data_filters=[datum])
+    job = job_of(run.workspace, run.train.pipeline, run.train.job)
+    request = pps_pb2.RestartDatumRequest(job=job, data_filters=[datum])
     try:
         await pachyderm.pps.RestartDatum(request, metadata=(*pachyderm.metadata, (GIVE_UP_HEADER, KILLED_BY_USER)))
     except grpc.RpcError as error:

@@ -3,11 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from python_pachyderm.proto.v2.pfs import pfs_pb2
 from python_pachyderm.proto.v2.pps import pps_pb2
 
 from shared.events import JobStarted
-from shared.pachyderm import Pachyderm
+from shared.pachyderm import Pachyderm, job_of
 
 # A line is told within a few milliseconds, and by the second nobody calls it live.
 _LATE: Final = timedelta(seconds=1)
@@ -31,7 +30,7 @@ class Lag:
         if now - written < _LATE or now - self._asked < _LATE:
             return False
         self._asked = now
-        pipeline = pps_pb2.Pipeline(name=self._job.pipeline, project=pfs_pb2.Project(name=self._job.workspace))
-        request = pps_pb2.InspectJobRequest(job=pps_pb2.Job(id=self._job.job, pipeline=pipeline))
+        job = job_of(self._job.workspace, self._job.pipeline, self._job.job)
+        request = pps_pb2.InspectJobRequest(job=job)
         info = await self._pachyderm.pps.InspectJob(request, metadata=self._pachyderm.metadata)
         return bool(info.HasField("finished"))

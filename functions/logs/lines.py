@@ -7,14 +7,13 @@ from datetime import UTC
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from python_pachyderm.proto.v2.pfs import pfs_pb2
 from python_pachyderm.proto.v2.pps import pps_pb2
 
 from functions.logs import metrics
 from functions.logs.metrics import Report
 from shared.events import JobStarted, LogLine
 from shared.names import TRIAL_DIGITS
-from shared.pachyderm import Pachyderm
+from shared.pachyderm import Pachyderm, job_of
 
 
 class TrialEnd(BaseModel):
@@ -40,8 +39,7 @@ async def read_job(
     After a line that reports metrics comes what it reports. `run` of the lines is empty: a job may serve several.
     Raises grpc.RpcError.
     """
-    pipeline = pps_pb2.Pipeline(name=job.pipeline, project=pfs_pb2.Project(name=job.workspace))
-    request = pps_pb2.GetLogsRequest(job=pps_pb2.Job(id=job.job, pipeline=pipeline), follow=follow)
+    request = pps_pb2.GetLogsRequest(job=job_of(job.workspace, job.pipeline, job.job), follow=follow)
     # Pachyderm does not number lines. It keeps their order within a datum, so counting does.
     seen, reported = Counter[str](), Counter[str]()
     async for message in pachyderm.pps.GetLogs(request, metadata=pachyderm.metadata):

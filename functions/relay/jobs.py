@@ -6,14 +6,13 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import grpc
-from python_pachyderm.proto.v2.pfs import pfs_pb2
 from python_pachyderm.proto.v2.pps import pps_pb2
 
 from shared.bus import Bus
 from shared.cancellation import raise_if_cancelled
 from shared.events import JobFinished, JobOutcome, JobStarted
 from shared.jobs import Jobs, OwnedJob
-from shared.pachyderm import Pachyderm, is_code
+from shared.pachyderm import Pachyderm, is_code, job_of
 
 _OUTCOMES: Final[dict[int, JobOutcome]] = {
     pps_pb2.JobState.JOB_SUCCESS: "succeeded",
@@ -49,26 +48,13 @@ async def _follow(owned: OwnedJob, *, bus: Bus, pachyderm: Pachyderm, jobs: Jobs
         # Waited for while its start is told: many jobs are over by then.
         ended = asyncio.create_task(_inspect(owned, wait=True, pachyderm=pachyderm))
         try:
-            await bus.publish(
-                JobStarted(
-                    workspace=owned.workspace,
-                    stage=owned.stage,
-                    pipeline=owned.pipeline,
-                    job=owned.job,
-                    runs=owned.runs,
-                    started=_time(info, "started"),
-                )
-            )
+            await bus.publish(JobStarted(**dict(owned), started=_time(info, "started")))
             info = await ended
         finally:
             ended.cancel()
     await bus.publish(
         JobFinished(
-            workspace=owned.workspace,
-            stage=owned.stage,
-            pipeline=owned.pipeline,
-            job=owned.job,
-            runs=owned.runs,
+            **dict(owned),
             outcome=_OUTCOMES[info.state] if info is not None else "killed",
             reason=info.reason if info is not None else "The job was deleted in Pachyderm.",
             started=_time(info, "started"),
@@ -84,8 +70,7 @@ async def _follow(owned: OwnedJob, *, bus: Bus, pachyderm: Pachyderm, jobs: Jobs
 
 async def _inspect(owned: OwnedJob, *, wait: bool, pachyderm: Pachyderm) -> Any | None:
     """The job's info, when it is over where `wait`; None where there is no such job. Outlives Pachyderm's restarts."""
-    pipeline = pps_pb2.Pipeline(name=owned.pipeline, project=pfs_pb2.Project(name=owned.workspace))
-    request = pps_pb2.InspectJobRequest(job=pps_pb2.Job(id=owned.job, pipeline=pipeline), wait=wait)
+    request = pps_pb2.InspectJobRequest(job=job_of(owned.workspace, owned.pipeline, owned.job), wait=wait)
     while True:
         try:
             return await pachyderm.pps.InspectJob(request, metadata=pachyderm.metadata)

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shutil
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
@@ -19,7 +18,9 @@ from kaos.pachd.pps.logs import JobLog
 from kaos.pachd.pps.outputs import OutputError, take_in
 from kaos.pachd.pps.progress import Done
 from kaos.pachd.pps.watching import watch
+from kaos.pachd.runtimes import scratch
 from kaos.pachd.runtimes.container import Container, Exit, Limits, Runtime
+from kaos.pachd.runtimes.exits import KILLED, NOT_STARTED
 from kaos.pachd.runtimes.process import uninterrupted
 from kaos.pachd.storage.blobs import Blobs
 from kaos.pachd.storage.checkouts import Checkouts
@@ -28,10 +29,6 @@ from kaos.pachd.storage.trees import Node
 T = TypeVar("T")
 # Enough of a hash to tell containers of one machine apart in a process list.
 _SHORT: Final = 12
-# As podman has it for a container that could not be started.
-_NOT_STARTED: Final = 125
-# As a shell has it for a program that SIGKILL ended.
-_KILLED: Final = 137
 
 
 @dataclass(frozen=True)
@@ -92,7 +89,7 @@ async def do(work: Work, turn: Turn, log: JobLog, shop: Workshop) -> Done:
 def give_up(work: Work, reason: str, log: JobLog) -> Done:
     """What becomes of a datum that is not to be tried any more: as if user code had failed for this reason."""
     done = Done("recovered" if work.spec.transform.err_cmd else "failed", 0, reason=reason)
-    log.say(work.datum["id"], _told(done, Exit(_KILLED, reason)))
+    log.say(work.datum["id"], _told(done, Exit(KILLED, reason)))
     return done
 
 
@@ -131,10 +128,10 @@ async def _attempt(  # noqa: PLR0917  # they are the attempt
         said.end()
         return await _judged(ended, nanoseconds, container, work, shop), ended
     except LookupError as error:
-        return Done("failed", 0, reason=str(error)), Exit(_NOT_STARTED, str(error))
+        return Done("failed", 0, reason=str(error)), Exit(NOT_STARTED, str(error))
     finally:
         if room.exists():
-            await uninterrupted(_in_thread(lambda: _remove(room)))
+            await uninterrupted(_in_thread(lambda: scratch.discard(room)))
 
 
 @asynccontextmanager
@@ -161,7 +158,7 @@ def _taken_in(container: Container, blobs: Blobs) -> list[tuple[str, Node]]:
     try:
         return take_in(container.out, container.inputs, blobs)
     finally:
-        _remove(container.out.parent)
+        scratch.discard(container.out.parent)
 
 
 def _told(done: Done, ended: Exit) -> str:
@@ -199,10 +196,6 @@ def _environment(work: Work) -> dict[str, str]:
         "PPS_PIPELINE_NAME": work.job["name"],
         "PPS_PROJECT_NAME": work.job["project"],
     }
-
-
-def _remove(room: Path) -> None:
-    shutil.rmtree(room, ignore_errors=True)
 
 
 async def _in_thread(work: Callable[[], T]) -> T:
