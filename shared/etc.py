@@ -22,7 +22,7 @@ def is_copied(path: str, *, network: bool) -> bool:
 
 def etc(store: Path, paths: Sequence[str]) -> Path:
     """The layer with copies of those of the paths that lie in /etc; made anew whenever one of them has changed."""
-    copied = [path for path in paths if path.startswith(_ETC) and os.path.exists(path)]  # noqa: PTH110 - as below
+    copied = [path for path in paths if path.startswith(_ETC) and Path(path).exists()]
     layer = store / "skeletons" / f"etc-{digest_of([list(_stamps(path)) for path in copied])[:16]}"
     if not layer.exists():
         draft = store / "scratch" / f"etc-{uuid.uuid4().hex}"
@@ -35,7 +35,7 @@ def etc(store: Path, paths: Sequence[str]) -> Path:
 
 def _stamps(path: str) -> Iterator[tuple[str, int, int]]:
     """What changes with a file; of a directory, with the entries of it and of those in it."""
-    known = os.stat(path)  # noqa: PTH116 - a third of the time that a Path takes, at every start
+    known = Path(path).stat()
     yield path, known.st_mtime_ns, known.st_size
     if stat.S_ISDIR(known.st_mode):
         with os.scandir(path) as entries:

@@ -20,7 +20,7 @@ def say(text: str) -> None:
 def report(error: KaosError) -> int:
     """Writes the last line, to stderr; returns the exit status for it."""
     sys.stdout.flush()
-    print(f"{_PREFIX}{json.dumps({'code': error.code, 'message': error.message})}", file=sys.stderr)  # noqa: T201
+    sys.stderr.write(f"{_PREFIX}{json.dumps({'code': error.code, 'message': error.message})}\n")
     return 1
 
 

@@ -29,9 +29,9 @@ ORDER: Final[dict[RunState, int]] = {
     "killed": 5,
     "rejected": 5,
 }
+FINAL: Final[frozenset[RunState]] = frozenset({"succeeded", "failed", "killed", "rejected"})
 # As many as a screen shows; each is a request of its own.
 _PAGE: Final = 64
-FINAL: Final[frozenset[RunState]] = frozenset({"succeeded", "failed", "killed", "rejected"})
 
 
 class _Record(BaseModel):
@@ -180,8 +180,8 @@ class Runs:
     async def newest(self, workspace: str = "*", *, before: str = "") -> AsyncGenerator[Run, None]:
         """The same, of one workspace or of all, read as they are asked for; those older than `before`, a run's id."""
         keys = [key async for key, _ in entries(self._bucket, f"{workspace}.*", keys_only=True)]
-        ids = sorted((tuple(reversed(key.split("."))) for key in keys), reverse=True)
-        wanted = [_key(name, run) for run, name in ids if not before or run < before]
+        wanted = [key for key in keys if not before or _run_of(key) < before]
+        wanted.sort(key=_run_of, reverse=True)
         for start in range(0, len(wanted), _PAGE):
             for run in await asyncio.gather(*map(self._records.get, wanted[start : start + _PAGE])):
                 if run is not None:  # else its workspace is being deleted
@@ -194,3 +194,7 @@ def _unknown(workspace: str, run: str) -> NotFound:
 
 def _key(workspace: str, name: str) -> str:
     return f"{workspace}.{name}"
+
+
+def _run_of(key: str) -> str:
+    return key.partition(".")[2]

@@ -1,4 +1,7 @@
-"""GET / and /docs: the web page and the API's description; static files, which ask the API for what they show."""
+"""GET / and /docs: the web page and the API's description; static files, which ask the API for what they show.
+
+Starlette's StaticFiles compresses nothing, and knows no addresses that name their content.
+"""
 
 import gzip
 import hashlib

@@ -9,15 +9,7 @@ import pytest
 from functions.ingest import handler
 from kaos import serve
 from shared import consumer
-from shared.runs import FINAL, Run
 from tests.integration.ingest.conftest import Inbox
-
-
-async def ended(inbox: Inbox) -> Run:
-    async with asyncio.timeout(10):
-        while not [run for run in await inbox.runs.list(inbox.workspace) if run.state in FINAL]:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-    return await inbox.only_run()
 
 
 @pytest.mark.parametrize("submitted", [True, False])
@@ -35,9 +27,11 @@ async def test_the_run_of_an_object_that_was_given_up_fails(
     event = await inbox.put(key, b'{"rate": 1}')
     named = ("runs", "pachyderm", "bucket", "settings", "bus")
     services: Any = SimpleNamespace(jobs=None, objects=None, **{name: getattr(inbox, name) for name in named})
+    failed = await inbox.bus.client.subscribe(f"kaos.{inbox.workspace}.run.*.failed")
     consuming = asyncio.create_task(serve._consume(handler.ingest, "ingest", services))
     await inbox.bus.forward(event)
-    run = await ended(inbox)
+    await failed.next_msg(timeout=10)
+    run = await inbox.only_run()
     consuming.cancel()
     await asyncio.wait({consuming}, timeout=10)
     assert (run.state, run.error.code if run.error else "") == ("failed", "internal.given-up")
