@@ -205,7 +205,7 @@ export function log(run, stage, { withTrial, failed }) {
   /** @param {number} count */
   function tell(count) {
     const place = current >= 0 ? `${(current + 1).toLocaleString("en")} of ` : "";
-    patch(matches, sought ? `${place}${counted(found.length, "match").replace("matchs", "matches")}` : "");
+    patch(matches, sought ? `${place}${counted(found.length, "match", "matches")}` : "");
     follows.setAttribute("aria-pressed", String(following));
     follows.hidden = isOver;
     begin.hidden = !earlier || whole;

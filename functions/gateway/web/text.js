@@ -79,9 +79,9 @@ export function parameters(params) {
   return texts.join(", ") || "–";
 }
 
-/** `1 run`, `2 runs`. @param {number} count @param {string} noun */
-export function counted(count, noun) {
-  return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+/** `1 run`, `2 runs`; `many` where an s does not make it. @param {number} count @param {string} noun */
+export function counted(count, noun, many = `${noun}s`) {
+  return `${count.toLocaleString("en")} ${count === 1 ? noun : many}`;
 }
 
 /** @param {number} value */
